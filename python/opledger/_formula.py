@@ -7,6 +7,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
 
 from ._binary import OpledgerError, whole
+from ._definition import Definitions, latex_symbol
+from ._definition import latex as latex_definition
 
 if TYPE_CHECKING:
     import sympy
@@ -66,8 +68,8 @@ class Formula:
     >>> Formula("2·b·n² + 3·n")(b=2, n=10)
     430
 
-    Symbols that the model defines, such as ``pairs`` of a mask, are in :attr:`definitions`. They follow
-    from the sizes, or are given like them.
+    Symbols that the model defines, such as ``pairs`` of a mask, are in :attr:`definitions`, with those that stand in a
+    definition. They follow from the sizes, or are given like them.
     """
 
     def __init__(
@@ -88,10 +90,10 @@ class Formula:
         self._sizes = tuple(sizes)
         self._terms = _terms(text)
         self._evaluate = evaluate
-        self._definitions = tuple(definition for text in definitions for definition in text.split("; "))
-        own = self.symbols
-        #: What symbols stand for that are no sizes of inputs.
-        self.definitions = tuple(one for one in self._definitions if one.split(" = ")[0] in own)
+        self._written = tuple(definitions)
+        self._defined = Definitions(definitions)
+        #: What symbols stand for that are no sizes of inputs, and what symbols in that stand for.
+        self.definitions = self._defined.of(self.symbols)
 
     @classmethod
     def sum(
@@ -127,8 +129,7 @@ class Formula:
     def symbols(self) -> dict[str, str]:
         """The symbols that occur, in order of their names, and what each counts, as far as that is known."""
         names = sorted({symbol for monomial in self._terms for symbol, _ in monomial})
-        defined = dict(definition.split(" = ", 1) for definition in self._definitions if " = " in definition)
-        return {name: defined.get(name) or self._meanings.get(name, "") for name in names}
+        return {name: self._defined.meaning(name) or self._meanings.get(name, "") for name in names}
 
     def __call__(self, /, **sizes: int) -> int:
         """The value at sizes, exactly.
@@ -163,15 +164,19 @@ class Formula:
             other = Formula(str(other))
         if not isinstance(other, Formula):
             return NotImplemented
-        definitions = tuple(dict.fromkeys((*self.definitions, *other.definitions)))
+        definitions = tuple(dict.fromkeys((*self._written, *other._written)))
         sizes = dict.fromkeys((*self._sizes, *other._sizes))
         return Formula.sum((self, other), definitions, sizes, {**other._meanings, **self._meanings})
 
     __radd__ = __add__
 
+    def evaluated(self, evaluate: Callable[[Mapping[str, int]], int]) -> Formula:
+        """The same, of which somebody knows the value where sizes that it is called with leave symbols open."""
+        return Formula(self.text, self._written, evaluate, self._sizes, self._holds, self._meanings)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Symbols that the model defines are to be given to a copy.
-        return Formula, (self.text, self.definitions, None, self._sizes, None, self._meanings)
+        return Formula, (self.text, self._written, None, self._sizes, None, self._meanings)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, (int, str)):
@@ -189,8 +194,11 @@ class Formula:
     def _unordered(self) -> dict[frozenset[tuple[str, int]], Fraction]:
         return {frozenset(monomial): value for monomial, value in self._terms.items()}
 
-    def sympy(self) -> sympy.Expr:
+    def sympy(self, definitions: bool = True) -> sympy.Expr:
         """The same for sympy, its symbols whole numbers that are not negative.
+
+        What symbols stand for is put in: pairs of a mask are a sum, which ``.doit()`` works out at sizes. Without
+        ``definitions`` they stay symbols, as those do of which only the contents of a mask say what they are.
 
         Raises :class:`OpledgerError` where sympy is not installed.
         """
@@ -198,19 +206,23 @@ class Formula:
             import sympy
         except ImportError:
             raise OpledgerError("sympy is not installed: `pip install sympy`") from None
-        symbols = {name: sympy.Symbol(name, integer=True, nonnegative=True) for name in self.symbols}
+        defined = [one.split(" = ")[0] for one in self.definitions]
+        symbols = {
+            name: sympy.Symbol(name, integer=True, nonnegative=True) for name in dict.fromkeys((*self.symbols, *defined))
+        }
+        values = {name: self._defined.sympy(name, symbols) for name in self.symbols} if definitions else symbols
         terms = (
             sympy.Rational(value.numerator, value.denominator)
-            * sympy.prod(symbols[symbol] ** power for symbol, power in monomial)
+            * sympy.prod(values[symbol] ** power for symbol, power in monomial)
             for monomial, value in self._terms.items()
         )
         return sympy.Add(*terms)
 
-    def latex(self) -> str:
-        """The same for LaTeX, in the order in which it is written."""
+    def latex(self, definitions: bool = True) -> str:
+        """The same for LaTeX, in the order in which it is written, with what its symbols stand for behind it."""
         text = ""
         for monomial, value in self._terms.items():
-            factors = [_latex(symbol) + (f"^{{{power}}}" if power > 1 else "") for symbol, power in monomial]
+            factors = [latex_symbol(symbol) + (f"^{{{power}}}" if power > 1 else "") for symbol, power in monomial]
             number = abs(value)
             if number.denominator > 1:
                 factors.insert(0, rf"\frac{{{number.numerator}}}{{{number.denominator}}}")
@@ -219,7 +231,10 @@ class Formula:
             sign = "-" if value < 0 else "+"
             text += f" {sign} " if text else sign.strip("+")
             text += r" \, ".join(factors)
-        return text or "0"
+        text = text or "0"
+        if definitions and self.definitions:
+            text += r", \quad \text{where } " + r", \; ".join(map(latex_definition, self.definitions))
+        return text
 
     def _repr_latex_(self) -> str:
         return f"${self.latex()}$"
@@ -230,10 +245,3 @@ class Formula:
 
     __repr__ = __str__
 
-
-def _latex(symbol: str) -> str:
-    """A letter, or a name, which stands upright; what follows its first `_` is an index."""
-    name, _, index = symbol.partition("_")
-    escaped = index.replace("_", r"\_")
-    upright = name if len(name) == 1 else rf"\mathrm{{{name}}}"
-    return upright + (rf"_{{\mathrm{{{escaped}}}}}" if index else "")

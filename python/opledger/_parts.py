@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Mapping, Union
 
 from ._formula import Formula
-from ._table import Table
+from ._table import Table, share
 
 Quantity = Union[int, Formula]
 
@@ -79,14 +79,19 @@ class SourceLines(list[SourceLine]):
     def table(self) -> Table:
         """As a table."""
         whole = sum(one.flops for one in self) or 1
-        shares = [one.flops / whole for one in self]
         rows = []
-        for one, share in zip(self, shares):
+        for one in self:
             text = one.text if len(one.text) <= _WIDEST else f"{one.text[: _WIDEST - 1]}…"
             place = f"{os.path.basename(one.file)}:{one.number}"
-            rows.append([place, text, _number(one.macs), _number(one.flops), f"{100 * share:.1f} %"])
-        head = ["line", "source", "macs", "flops", "share"]
-        return Table(self._title, head, rows, frozenset((2, 3, 4)), bars=shares)
+            rows.append([place, text, _number(one.macs), _number(one.flops), share(one.flops, whole)])
+        return Table(
+            title=self._title,
+            head=["line", "source", "macs", "flops", "share"],
+            rows=rows,
+            numbers=frozenset((2, 3, 4)),
+            bars=[one.flops / whole for one in self],
+            dispensable=("macs",),
+        )
 
     def __repr__(self) -> str:
         return self.table().text()
@@ -107,10 +112,10 @@ def _table(modules: list[Module], title: str) -> Table:
     head = ["module", *(["class"] if typed else []), "params", "macs", "flops"]
     first = 2 if typed else 1
     rows = []
-    for one, share in zip(modules, shares):
+    for one in modules:
         row = [one.path or "(itself)", *([one.type] if typed else [])]
         row += [_number(one.params), _number(one.macs), _number(one.flops)]
-        rows.append(row + ([f"{100 * share:.1f} %"] if whole else []))
+        rows.append(row + ([share(one.flops, whole)] if whole and isinstance(one.flops, int) else []))
     if whole:
         head.append("share")
     return Table(
@@ -119,6 +124,8 @@ def _table(modules: list[Module], title: str) -> Table:
         rows=rows,
         numbers=frozenset(range(first, len(head))) if known else frozenset(),
         bars=shares if whole else None,
+        # Numbers of a table are not wrapped.
+        dispensable=("class", "params", "macs") if known else ("class",),
     )
 
 

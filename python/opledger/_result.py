@@ -235,12 +235,16 @@ class Count:
 
     # Formulas.
 
-    def formula(self, quantity: str = "flops") -> Formula:
+    def formula(self, quantity: str = "flops", module: str | None = None) -> Formula:
         """A quantity in the sizes of the model.
 
         ``quantity`` is ``macs``, ``flops``, ``matmul_flops``, ``params``, ``bytes_read``,
-        ``bytes_written``, or a class of operations such as ``add`` or ``exp``.
+        ``bytes_written``, or a class of operations such as ``add`` or ``exp``; ``module`` is the path of one, as
+        :meth:`by_module` has it, whose formula is that of all within it. Formulas of modules that stand side by side
+        add up to the formula of what is around them.
         """
+        if module is not None:
+            return self._formula_within(quantity, module)
         text = _pick(self._derived.record, quantity)
         return Formula(
             str(text),
@@ -250,6 +254,33 @@ class Count:
             self._holds,
             self._source.meanings,
         )
+
+    def _formula_within(self, quantity: str, module: str) -> Formula:
+        """A quantity of a module with all within it."""
+
+        def terms(record: Any) -> list[Any]:
+            return [_pick_node(node, quantity) for node in self._within(module, record["nodes"])]
+
+        formulas = [Formula(str(value), holds=self._holds) for value in terms(self._derived.record)]
+        whole = Formula.sum(formulas, self._definitions, self._names, self._source.meanings)
+        return whole.evaluated(lambda sizes: sum(terms(Count(self._source, sizes)._counted.record)))
+
+    def _within(self, module: str, nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        placed = self._placed(nodes)
+        found = [node for path, node in placed if not module or path == module or path.startswith(f"{module}.")]
+        if found:
+            return found
+        paths = dict.fromkeys(".".join(path.split(".")[:depth]) for path, _ in placed for depth in range(1, path.count(".") + 2))
+        paths.pop("", None)
+        equal = [path for path in paths if _like(path).fullmatch(module)]
+        if equal:
+            raise OpledgerError(
+                f"`{module}` is one of several that are equal and told as one: module=\"{equal[0]}\" has them all"
+            )
+        near = difflib.get_close_matches(module, paths, 1)
+        mend = f"did you mean `{near[0]}`? There" if near else "there"
+        first = [path for path in paths if "." not in path]
+        raise OpledgerError(f"there is no module `{module}`; {mend} are {', '.join(first) or 'none'}, and those within them")
 
     def _holds(self, sizes: Mapping[str, int]) -> None:
         """Refuses sizes at which formulas do not hold, and the command is not asked."""
@@ -289,19 +320,26 @@ class Count:
             raise OpledgerError(f"depth is {depth!r}, and a depth is a whole number that is not negative")
         answer = self._counted if self._complete() else self._derived
         nodes = answer.record["nodes"]
-        calls = {node["path"].rpartition(".")[0] for node in nodes if node["op"] not in _GIVEN}
         groups: dict[str, list[dict[str, Any]]] = {}
         # What is given to a module stands where the module computes first.
-        for node in sorted(nodes, key=lambda node: node["op"] in _GIVEN):
-            segments = node["path"].split(".")[:-1]
-            while segments and ".".join(segments) not in calls and node["path"] not in self._source.idle:
-                segments.pop()
-            groups.setdefault(".".join(segments[:depth]), []).append(node)
+        for module, node in sorted(self._placed(nodes), key=lambda placed: placed[1]["op"] in _GIVEN):
+            groups.setdefault(".".join(module.split(".")[:depth]), []).append(node)
         named = Named(self._source.classes, [node["path"] for node in nodes])
         paths = sorted(groups, key=named.place)
         modules = (self._module(path, named.type(path), groups[path]) for path in paths)
         kept = [m for m in modules if m.flops or m.params]
         return Modules(kept, self._title())
+
+    def _placed(self, nodes: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+        """Nodes, each with the path of the module that it stands with."""
+        calls = {node["path"].rpartition(".")[0] for node in nodes if node["op"] not in _GIVEN}
+        placed = []
+        for node in nodes:
+            segments = node["path"].split(".")[:-1]
+            while segments and ".".join(segments) not in calls and node["path"] not in self._source.idle:
+                segments.pop()
+            placed.append((".".join(segments), node))
+        return placed
 
     def _module(self, path: str, kind: str, nodes: list[dict[str, Any]]) -> Module:
         def total(values: Iterator[Any]) -> Quantity:
@@ -366,18 +404,15 @@ class Count:
         """Why a tool prints another number than ``other``, to the last unit.
 
         ``other`` is another tool; without one it is our own count in the unit of the tool, ``macs`` or
-        ``matmul-flops``.
+        ``matmul-flops``, and of a framework's formula the products that are computed.
         """
-        tool = _tool(tool)
-        other = _tool(other) if other is not None else None
-        if tool in ("macs", "matmul-flops") and other in (None, tool):
+        names = [_tool(name) for name in (tool, other) if name is not None]
+        if names[0] in ("macs", "matmul-flops") and names[1:] in ([], [names[0]]):
             raise OpledgerError(
-                f"`{tool}` is our own count, and is explained beside another: r.explain(\"fvcore\"), or "
-                f"r.explain(\"flops\", \"{tool}\")"
+                f"`{names[0]}` is our own count, and is explained beside another: r.explain(\"fvcore\"), or "
+                f"r.explain(\"flops\", \"{names[0]}\")"
             )
-        if other is None:
-            other = "matmul-flops" if _unit(tool).startswith("operation") else "macs"
-        record = self._source.ask("explain", tool, other, *self._words).record
+        record = self._source.ask("explain", *names, *self._words).record
         return Explanation(self.name, record)
 
     # Display.
@@ -445,6 +480,23 @@ def _pick(record: Mapping[str, Any], quantity: str) -> Any:
     raise OpledgerError(f"there is no quantity `{quantity}`; {mend} are {', '.join(known)}")
 
 
+def _pick_node(node: Mapping[str, Any], quantity: str) -> Any:
+    """A quantity of a node."""
+    key = str(quantity).replace("-", "_")
+    if key == "trainable":
+        raise OpledgerError("`trainable` is told of the whole model: leave `module` out, or ask for `params`")
+    if key == "matmul_flops":
+        macs = node["macs"]
+        return 2 * macs if isinstance(macs, int) else Formula.sum([Formula(macs)] * 2).text
+    # By the names that the record of the whole has.
+    return _pick({**node, "params": {"total": node["params"]}}, key)
+
+
+def _like(path: str) -> re.Pattern[str]:
+    """The modules that a path with `*` in it stands for."""
+    return re.compile(r"\d+".join(map(re.escape, path.split("*"))))
+
+
 def _tool(name: Any) -> str:
     """A convention as the command writes it."""
     if not isinstance(name, str):
@@ -456,10 +508,3 @@ def _tool(name: Any) -> str:
             "opledger.conventions() lists what is explained"
         )
     return name.replace("_", "-")
-
-
-def _unit(tool: str) -> str:
-    for convention in _binary.ask("conventions").record["conventions"]:
-        if convention["name"].split("@")[0] == tool.split("@")[0]:
-            return convention["unit"]
-    return ""

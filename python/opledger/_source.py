@@ -102,7 +102,10 @@ class Source:
 
     def ask(self, verb: str, *arguments: str) -> _binary.Answer:
         """Asks the command about the model; its messages are told in the words of this package."""
-        first, second = (arguments[:2], arguments[2:]) if verb == "explain" else ((), arguments)
+        # Names of tools stand before the model.
+        names = len(arguments) if verb == "explain" else 0
+        names = next((at for at, word in enumerate(arguments[:names]) if word.startswith("--")), names)
+        first, second = arguments[:names], arguments[names:]
         try:
             answer = _binary.ask(verb, *first, self.text, *self.options, *second)
         except OpledgerError as error:

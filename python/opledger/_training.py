@@ -10,7 +10,7 @@ from . import _binary
 from ._binary import OpledgerError
 from ._explanation import Explanation
 from ._source import Source
-from ._table import Table
+from ._table import Table, share
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,8 @@ class TrainingCost:
 
     @property
     def memory(self) -> dict[str, Any]:
-        """Bytes of weights, gradients, state of the optimiser, and of what is kept for the gradients."""
+        """Bytes of weights, gradients, state of the optimiser, of what is kept for the gradients, and of all these; and
+        the types that they are in."""
         return dict(self._record["memory"])
 
     def utilisation(self, seconds: float, peak: float) -> tuple[float, float]:
@@ -174,26 +175,30 @@ class TrainingCost:
         arguments = (*_binary.sizes(self._sizes), *self._options, "--convention", tool)
         return self._source.ask("train", *arguments).record["conventions"][0]["total"]
 
-    def explain(self, tool: str, other: str = "matmul-flops") -> Explanation:
+    def explain(self, tool: str, other: str | None = None) -> Explanation:
         """Why a tool says another number of the step than ``other``, to the last unit.
 
-        Of a framework's formula ``other`` is another formula, such as ``step-products``.
+        Without ``other`` it is our own count: of a framework's formula ``step-products``, else ``matmul-flops``.
         """
+        names = (tool,) if other is None else (tool, other)
         arguments = (*_binary.sizes(self._sizes), "--step", "--recompute", self._recompute)
-        return Explanation(self.name, self._source.ask("explain", tool, other, *arguments).record)
+        return Explanation(self.name, self._source.ask("explain", *names, *arguments).record)
 
     def table(self) -> Table:
         """The table that is printed."""
         whole = self.hardware_flops or 1
-        shares = [phase.matmul_flops / whole for phase in self.phases]
         rows = [
-            [phase.name, f"{phase.matmul_flops:,}", f"{100 * share:.1f} %", f"{phase.flops:,}"]
-            for phase, share in zip(self.phases, shares)
+            [phase.name, f"{phase.matmul_flops:,}", share(phase.matmul_flops, whole), f"{phase.flops:,}"]
+            for phase in self.phases
         ]
         below = [f"model {self.model_flops:,}, hardware {self.hardware_flops:,}; of {self.trained:,} parameters"]
         if self.terms:
             below.append(f"{whole / (self.terms[0].flops or 1):.3f} of 6·N·T = {self.terms[0].flops:,}")
         below += [f"{mask.model_flops:,} with pairs of attention: {mask.pairs}" for mask in self.masks]
+        memory = self.memory
+        parts = [(part, memory[part]) for part in ("weights", "gradients", "state", "masters", "kept")]
+        told = ", ".join(f"{part} {size:,}" for part, size in parts if size is not None)
+        below.append(f"memory {memory['total']:,} bytes: {told}")
         below += [f"note: {note}" for note in self.notes]
         at = ", ".join(f"{k}={v}" for k, v in self._sizes.items())
         return Table(
@@ -202,8 +207,9 @@ class TrainingCost:
             rows=rows,
             numbers=frozenset((1, 2, 3)),
             total=["step", f"{self.hardware_flops:,}", "100.0 %", f"{self.flops:,}"],
-            bars=shares,
+            bars=[phase.matmul_flops / whole for phase in self.phases],
             below=below,
+            dispensable=("flops", "of them"),
         )
 
     def __repr__(self) -> str:

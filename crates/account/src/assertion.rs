@@ -115,7 +115,13 @@ impl FromStr for Assertion {
     }
 }
 
-/// `2.5e9`, `1_000`, `1,000` or `10^12` as a whole number over a power of ten; otherwise what is
+/// What a number is, for those who wrote none.
+const NUMBER: &str = "expected a number such as 1000, 2.5G, 2.5e9 or 10^12";
+
+/// The letters of powers of 1000.
+const LETTERS: [(char, u32); 5] = [('k', 3), ('M', 6), ('G', 9), ('T', 12), ('P', 15)];
+
+/// `2.5e9`, `2.5G`, `1_000`, `1,000` or `10^12` as a whole number over a power of ten; otherwise what is
 /// expected and at which byte.
 fn decimal(text: &str) -> Result<(Integer, Integer), (&'static str, usize)> {
     let ten = || Integer::from(10);
@@ -123,16 +129,26 @@ fn decimal(text: &str) -> Result<(Integer, Integer), (&'static str, usize)> {
         Ok(exponent) if exponent <= MAX_EXPONENT => Ok(exponent),
         _ => Err(("expected an exponent of at most 1000", at)),
     };
+    if let Some((letter, zeros)) = LETTERS.iter().find(|(letter, _)| text.ends_with(*letter)) {
+        let (number, scale) = mantissa(text[..text.len() - letter.len_utf8()].trim_end())?;
+        return Ok((number * ten().pow(*zeros), scale));
+    }
     if let Some((base, exponent)) = text.split_once('^') {
         let number: Integer = base.trim().parse().map_err(|_| ("expected a number", 0))?;
         return Ok((number.pow(power(exponent.trim(), base.len() + 1)?), 1.into()));
     }
-    let (mantissa, exponent) = match text.find(['e', 'E']) {
+    let (digits, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], power(text[at + 1..].trim_start_matches('+'), at + 1)?),
         None => (text, 0),
     };
+    let (number, scale) = mantissa(digits)?;
+    Ok((number * ten().pow(exponent), scale))
+}
+
+/// Digits with a point, as a whole number over a power of ten.
+fn mantissa(text: &str) -> Result<(Integer, Integer), (&'static str, usize)> {
     let (mut digits, mut decimals, mut seen) = (String::new(), 0, false);
-    for (at, c) in mantissa.char_indices() {
+    for (at, c) in text.char_indices() {
         match c {
             '0'..='9' => {
                 digits.push(c);
@@ -140,12 +156,11 @@ fn decimal(text: &str) -> Result<(Integer, Integer), (&'static str, usize)> {
             }
             '.' if !seen => seen = true,
             '_' | ',' if !digits.is_empty() && !seen => {}
-            _ => return Err(("expected a number such as 1000, 2.5e9 or 10^12", at)),
+            _ => return Err((NUMBER, at)),
         }
     }
-    let number: Integer =
-        digits.parse().map_err(|_| ("expected a number such as 1000, 2.5e9 or 10^12", 0))?;
-    Ok((number * ten().pow(exponent), ten().pow(decimals)))
+    let number: Integer = digits.parse().map_err(|_| (NUMBER, 0))?;
+    Ok((number, Integer::from(10).pow(decimals)))
 }
 
 #[cfg(test)]
@@ -160,6 +175,9 @@ mod tests {
     fn counts_are_held_against_bounds_exactly() {
         assert!(holds("flops <= 2.5e9", 2_500_000_000) && !holds("flops <= 2.5e9", 2_500_000_001));
         assert!(holds("params==124_439_808", 124_439_808) && !holds("params==124,439,808", 1));
+        assert!(holds("flops <= 2.5G", 2_500_000_000) && !holds("flops <= 2.5 G", 2_500_000_001));
+        assert!(holds("params == 117k", 117_000) && holds("macs > 1M", 1_000_001));
+        assert!(holds("macs < 1.5T", 1_499_999_999_999) && !holds("x < 0.0015P", 1_500_000_000_000));
         assert!(holds("macs<10^3", 999) && !holds("macs < 10^3", 1000));
         assert!(holds("fvcore@0.1.5 >= 1.5", 2) && !holds("x > 1.5", 1) && holds("x != 7", 8));
     }
@@ -172,6 +190,10 @@ mod tests {
             ("flops = 5", "one of <", 7),
             ("flops <= ", "a number", 10),
             ("flops <= 2.5.1", "a number", 13),
+            ("flops <= G", "a number", 10),
+            ("flops <= 5GM", "a number", 11),
+            ("flops <= 5K", "a number", 11),
+            ("flops <= 1e9k", "a number", 11),
             ("flops <= 1e9999", "exponent", 12),
             ("flops <= 10^9999", "exponent", 13),
             ("flöps ≤ 1", "one of <", 7),

@@ -158,6 +158,22 @@ impl<'a> ConventionCounter<'a> {
         Ok((found, refused))
     }
 
+    /// The numbers of some conventions, each or why it gives none for the model.
+    ///
+    /// # Errors
+    /// What is no refusal, such as a size that is unbound.
+    pub(crate) fn totals(
+        &self,
+        conventions: &[Convention],
+    ) -> Result<Vec<Result<Integer, String>>, AccountError> {
+        let total = |convention: &Convention| match self.tally(convention) {
+            Ok(tally) => Ok(Ok(tally.total())),
+            Err(AccountError::Convention(error)) if error.is_refusal() => Ok(Err(error.to_string())),
+            Err(error) => Err(error),
+        };
+        conventions.iter().map(total).collect()
+    }
+
     /// The number of one convention.
     ///
     /// # Errors

@@ -81,6 +81,7 @@ mod tests {
         assert!(holds("params == 0", 7, 7) && !holds("params == 0", 7, 8));
         assert!(holds("macs <= -1e3", 5000, 4000) && !holds("macs <= −1e3", 5000, 4001));
         assert!(holds("bytes-read >= +1_000", 0, 1000) && !holds("x <= +5%", 0, 1));
+        assert!(holds("flops <= +2.5k", 0, 2500) && !holds("flops <= +2.5k", 0, 2501));
         for bad in ["", "flops", "flops +5%", "flops <= %", "flops <= +-5%", "flops <= 5%%"] {
             assert!(bad.parse::<ChangeAssertion>().is_err(), "{bad}");
         }

@@ -22,6 +22,16 @@ pub enum AccountError {
     /// A model that is not cut among ranks so.
     #[error(transparent)]
     Partition(#[from] opledger_parallel::PartitionError),
+    /// Formulas that are not compared, since no sizes fit that grow alike.
+    #[error(
+        "rows of formulas are compared as all free sizes grow alike, which those of `{model}` do not ({problem}); give them numbers with --set"
+    )]
+    NoGrowth {
+        /// The model.
+        model: String,
+        /// Why.
+        problem: String,
+    },
     /// A cut that is not worked out for a model.
     #[error(
         "this cut is not worked out for `{model}`: {problem}; docs/parallel.md says which models each cut is for"

@@ -68,9 +68,11 @@ impl Model {
                 false => most = middle,
             }
         }
-        let by = match least == positions {
-            true => limit.map_or(FittedBy::Memory, |limit| FittedBy::Positions(limit.key)),
-            false => FittedBy::Memory,
+        let by = match (least == positions, limit) {
+            (true, Some(limit)) => FittedBy::Positions(limit.key),
+            // A state takes as much of any number of tokens.
+            (true, None) if need.at(&least)?.sum() == need.at(&1.into())?.sum() => FittedBy::Nothing,
+            (true, None) | (false, _) => FittedBy::Memory,
         };
         let none = least == Integer::default();
         let Needed { weights, cache, activations } = match none {

@@ -1,13 +1,13 @@
 //! What a graph costs, as a record: exact numbers or formulas, by node or by group.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::AddAssign;
 
 use num_traits::Zero;
-use opledger_dims::{Class, Counts, EvalError, Integer, Poly, Quantity};
+use opledger_dims::{Class, Counts, EvalError, Integer, Poly, Quantity, Symbol};
 use opledger_ir::{Cost, Definition, Graph, Node, Operation, PartCounts, Shape};
 use opledger_report::{
-    Account, AccountNode, AccountPart, Amount, Bytes, CONVENTIONS, KindSum, Parameters,
+    Account, AccountNode, AccountPart, Amount, Bytes, CONVENTIONS, KindSum, Parameters, RowOrder,
 };
 
 use crate::kinds::{LayerKind, kind};
@@ -56,7 +56,49 @@ impl SizedModel<'_> {
         let formula = |counts: &Counts<Poly>| counts.map(bind).to_string();
         Ok(account(self, depth, |poly| Ok(bind(poly)), formula)?)
     }
+
+    /// The same, sorted, all but the first `most` summed: rows are compared as all sizes without a number grow alike.
+    ///
+    /// ```
+    /// use opledger::{Model, report::RowOrder};
+    ///
+    /// let model = Model::open("mha:c=512,h=8")?;
+    /// let sorted = model.partly_at(&Default::default())?.formulas_sorted(None, RowOrder::Flops, Some(1))?;
+    /// assert_eq!(sorted.nodes[0].path, "attention");
+    /// assert_eq!(sorted.nodes.iter().map(|node| &node.flops).sum::<opledger::Poly>(), sorted.flops);
+    /// # Ok::<(), opledger::AccountError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When no sizes that grow alike fit each other.
+    pub fn formulas_sorted(
+        &self,
+        depth: Option<usize>,
+        order: RowOrder,
+        most: Option<usize>,
+    ) -> Result<Account<Poly>, AccountError> {
+        let (graph, mut sizes) = (self.graph(), self.sizes().clone());
+        let defined: BTreeSet<&Symbol> =
+            graph.definitions().iter().flat_map(Definition::defines).collect();
+        for symbol in graph.symbols() {
+            if sizes.get(&symbol).is_none() && !defined.contains(&symbol) {
+                sizes.set(symbol, GROWN);
+            }
+        }
+        let apart = |problem: &dyn ToString| AccountError::NoGrowth {
+            model: self.model().name().to_owned(),
+            problem: problem.to_string(),
+        };
+        let sizes = graph.complete(&sizes).map_err(|problem| apart(&problem))?;
+        let numbers = account(self, depth, |poly| poly.at(&sizes), ToString::to_string);
+        let mut formulas = self.formulas_to(depth)?;
+        formulas.sort_as(&numbers.map_err(|problem| apart(&problem))?, order, most);
+        Ok(formulas)
+    }
 }
+
+/// What sizes have grown to where formulas are compared: their highest powers decide.
+const GROWN: u64 = 1 << 40;
 
 /// A node, or the nodes under one path.
 struct Group<'g> {
@@ -134,6 +176,8 @@ where
         definitions: definitions(sized),
         by_contents: by_contents(sized),
         conventions: CONVENTIONS.to_vec(),
+        sorted: None,
+        shares: Vec::new(),
     })
 }
 

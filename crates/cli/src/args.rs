@@ -28,11 +28,12 @@ use crate::sizes::{Assignment, assignment, binding};
 
 pub(crate) use bench::{Bench, BenchArgs, BenchOptions, SweptSizes};
 pub(crate) use claims::{AuditArgs, VerifyArgs};
+use count::orders;
 pub(crate) use count::{CountArgs, CountFormat, FitArgs};
 pub(crate) use derive::DeriveArgs;
 pub(crate) use diff::DiffArgs;
 pub(crate) use lists::{LayersArgs, MachineArgs, ModelsArgs, PageArgs};
-pub(crate) use manners::{CompletionsArgs, ManArgs};
+pub(crate) use manners::{CompleteArgs, CompletionsArgs, ManArgs};
 pub(crate) use parallel::ParallelArgs;
 pub(crate) use run::{Executor, GenerateArgs, RunArgs, TraceArgs, TracedBy};
 pub(crate) use tools::{ConventionsArgs, ExplainArgs};
@@ -110,6 +111,9 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Write what a shell completes the words of this command line by
     Completions(CompletionsArgs),
+    /// Say what may stand in the place of a word of this command line
+    #[command(hide = true)]
+    Complete(CompleteArgs),
     /// Write the manual page, of all or of one command
     Man(ManArgs),
 }

@@ -29,7 +29,7 @@ pub(crate) enum Failure {
     NoCommand { name: String, nearest: Option<String> },
     #[error("{own} is given a name twice")]
     NamedTwice { own: String },
-    #[error("of `{name}`: {problem}")]
+    #[error("of `{name}`: {problem}{}", apart(problem))]
     Side { name: String, problem: Box<Failure> },
     #[error("--{option} is about one model; give one, or leave it out")]
     SeveralModels { option: &'static str },
@@ -43,7 +43,7 @@ pub(crate) enum Failure {
         "an experiment with orders of tokens has n tokens of width c and h heads, and no {symbol}"
     )]
     ExperimentSize { symbol: Symbol },
-    #[error("comparing `{first}` with `{second}`: {problem}")]
+    #[error("comparing `{first}` with `{second}`: {problem}{}", apart(problem))]
     Sides { first: String, second: String, problem: Box<Failure> },
     #[error(transparent)]
     Layer(#[from] LayerError),
@@ -127,6 +127,20 @@ pub(crate) enum Failure {
     Unbound { model: String, symbols: Vec<Symbol>, hint: String },
     #[error("`{}` could not be read: {problem}", path.display())]
     Prompt { path: PathBuf, problem: String },
+    #[error(
+        "--dp cuts the items of a batch among {ranks} ranks; say how many there are, with --set {items}={ranks} or a multiple of it"
+    )]
+    NoItems { ranks: u64, items: Symbol },
+    #[error(
+        "`{name}` is what is counted here, and is explained beside a tool: opledger explain fvcore {name} MODEL"
+    )]
+    OwnCount { name: String },
+    #[error("`{name}` was written by `opledger {by}`; a side is a model, or what `opledger count … --format json` wrote")]
+    OtherRecord { name: String, by: &'static str },
+    #[error("both sides are counts that were saved, which are not counted again: leave out --{option}")]
+    SavedSides { option: &'static str },
+    #[error("--format mermaid draws the graph of a model and no numbers: leave out --{option}")]
+    Drawn { option: &'static str },
     #[error("a pool of {threads} threads could not be started: {problem}")]
     Threads { threads: usize, problem: String },
     #[error(transparent)]
@@ -182,6 +196,17 @@ fn did_you_mean(problem: &ConventionError) -> String {
 impl From<EvalError> for Failure {
     fn from(error: EvalError) -> Self {
         Failure::Binding(error.into())
+    }
+}
+
+/// What to do with models that have not the same sizes.
+fn apart(problem: &Failure) -> &'static str {
+    match problem {
+        Failure::Account(AccountError::Binding(BindingError::Unknown { .. }))
+        | Failure::Binding(BindingError::Unknown { .. }) => {
+            "; models side by side are counted at the same sizes: give those that all have, or count them apart"
+        }
+        _ => "",
     }
 }
 

@@ -142,12 +142,23 @@ pub(crate) fn bytes(text: &str) -> Result<Integer, String> {
             escaped(text)
         ));
     }
+    let plain = unit.is_empty();
     let unit = Integer::from(if unit.ends_with("iB") { 1024 } else { 1000 }).pow(power);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = format!("{whole}{fraction}");
     let all = size_of(&digits).map_err(|_| form())? * unit;
-    Ok(all / Integer::from(10).pow(u32::try_from(fraction.len()).map_err(|_| form())?))
+    let decimals = u32::try_from(fraction.len()).map_err(|_| form())?;
+    let all = all / Integer::from(10).pow(decimals);
+    // No model fits in less, so a unit was forgotten.
+    if plain && all < LEAST_BYTES.into() {
+        let number = escaped(number);
+        return Err(format!("`{number}` has no unit; write {number}GB, or {number}B if bytes are meant"));
+    }
+    Ok(all)
 }
+
+/// Below this a number of bytes needs its unit.
+const LEAST_BYTES: u64 = 1_000_000;
 
 /// How to write what is no whole number, where that can be told.
 fn instead(text: &str) -> String {

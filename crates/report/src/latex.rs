@@ -40,7 +40,10 @@ fn tabular(table: &Table, title: &str) -> String {
     let first = table.columns.first().map_or("", |column| &column.title);
     let caption = match (title, first) {
         ("", first) => first.to_owned(),
-        (title, "") => title.to_owned(),
+        // Rows that only have a name.
+        (title, "" | "id" | "row" | "table") => title.to_owned(),
+        // Parts of a whole.
+        (title, "node" | "module" | "part" | "kind of layer") => format!("{title}, by {first}"),
         (title, first) => format!("{title}: {first}"),
     };
     // Long texts are set in lines of a share of the page.

@@ -48,7 +48,7 @@ pub use records::{
     SavedCost, SavedModule, SearchedRow, SettledRecord, SideBySide, SourceRun, Step, StoredKind,
     SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss, TrainedSteps, TrainingCost,
     TrainingMask, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts,
-    Utilisation, VerdictRecord, Verification, WallMs,
+    Utilisation, VerdictRecord, Verification, WallMs, written_by,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

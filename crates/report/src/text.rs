@@ -107,6 +107,9 @@ fn drawn(table: &Table, style: Style) -> Cow<'_, Table> {
 /// What a cell of words is wrapped to at last, and the least column of the expanded form.
 const LEAST: usize = 12;
 
+/// Longer words are broken anywhere.
+const LONGEST: usize = 36;
+
 /// How the rows of a table are set on a page.
 pub(crate) struct Layout<'t> {
     columns: &'t [Column],
@@ -129,13 +132,21 @@ impl<'t> Layout<'t> {
         style: Style,
     ) -> Self {
         let mut natural: Vec<usize> = columns.iter().map(|c| length(&c.title)).collect();
+        // The longest part that stays whole.
+        let mut parts: Vec<usize> = columns.iter().map(|c| longest_part(&c.title)).collect();
         for row in rows {
-            for (width, cell) in natural.iter_mut().zip(&row.borrow().cells) {
-                let longest = cell.shown().split('\n').map(length).max();
+            let widths = natural.iter_mut().zip(&mut parts);
+            for ((width, part), cell) in widths.zip(&row.borrow().cells) {
+                let shown = cell.shown();
+                let longest = shown.split('\n').map(length).max();
                 *width = longest.unwrap_or(0).max(*width);
+                *part = longest_part(&shown).max(*part);
             }
         }
-        let wrapped = |i: usize| columns[i].narrowest.unwrap_or(usize::MAX).min(natural[i]);
+        // A column that is cut has no parts.
+        let whole = |i: usize| if columns[i].cut { 0 } else { parts[i].min(LONGEST) };
+        let wrapped =
+            |i: usize| columns[i].narrowest.map_or(natural[i], |n| n.max(whole(i)).min(natural[i]));
         let all = (0..columns.len()).map(|i| wrapped(i) + GAP).sum::<usize>().saturating_sub(GAP);
         let page = style.width.unwrap_or(usize::MAX).max(if style.complete { all } else { 0 });
         let mut kept: Vec<usize> = (0..columns.len()).collect();
@@ -145,7 +156,10 @@ impl<'t> Layout<'t> {
         let over = |kept: &[usize], least: &dyn Fn(usize) -> usize| {
             !fits(&kept.iter().map(|i| least(*i)).collect::<Vec<_>>())
         };
-        let words = |i: usize| if columns[i].right { natural[i] } else { wrapped(i).min(LEAST) };
+        let words = |i: usize| match columns[i].right {
+            true => natural[i],
+            false => wrapped(i).min(LEAST.max(whole(i))),
+        };
         while over(&kept, &wrapped) {
             let dispensable = kept.iter().filter(|i| columns[**i].dispensable > 0);
             match dispensable.max_by_key(|i| columns[**i].dispensable).copied() {
@@ -332,6 +346,15 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines.into_iter().map(|line| format!("{margin}{line}")).collect()
 }
 
+/// Signs behind which a word may be broken.
+const JOINTS: [char; 4] = ['.', '·', ',', '/'];
+
+/// How long the longest part of a text is that is broken nowhere.
+fn longest_part(text: &str) -> usize {
+    let words = text.split([' ', '\n']);
+    words.flat_map(|word| word.split_inclusive(JOINTS)).map(length).max().unwrap_or(0)
+}
+
 /// Where to cut a word that is longer than `width` characters: after the last joining sign that
 /// fits, else at the width. A byte position.
 fn cut(word: &str, width: usize) -> usize {
@@ -340,7 +363,7 @@ fn cut(word: &str, width: usize) -> usize {
     let (mut last, mut joint) = (word.len(), None);
     for (end, c) in ends {
         last = end;
-        if matches!(c, '.' | '·' | ',' | '/') {
+        if JOINTS.contains(&c) {
             joint = Some(end);
         }
     }

@@ -6,13 +6,14 @@ mod texts;
 mod tools;
 mod training;
 
+use opledger_conventions::Convention;
 use opledger_dims::{Class, Symbol};
 use opledger_ir::{Elem, Kind};
 use opledger_models::{Preset, harmless_keys, presets};
 use opledger_report::{CONVENTIONS, Page, PageDevice, PageModel, PageTool};
 
 use self::readers::{known, readers};
-use self::structure::{KINDS, structure};
+use self::structure::structure;
 use self::texts::SharedTexts;
 use self::tools::tools;
 use self::training::Trainings;
@@ -52,14 +53,14 @@ pub fn page() -> Result<Page, AccountError> {
         classes: Class::ALL.map(Class::name).to_vec(),
         conventions: CONVENTIONS.into_iter().collect(),
         types,
-        kinds: KINDS.map(LayerKind::name).to_vec(),
+        kinds: LayerKind::ALL.map(LayerKind::name).to_vec(),
         formulas: texts.formulas,
         paths: texts.paths,
         costs: texts.costs,
         lists: texts.lists,
         structures: texts.structures,
         trainings: texts.trainings,
-        tools,
+        tools: tools.into_iter().map(|one| PageTool { name: one.name, unit: one.unit }).collect(),
         devices: devices().iter().map(page_device).collect(),
         readers: readers(&presets, &models, &known)?,
         known: known.into_iter().collect(),
@@ -89,7 +90,7 @@ fn page_device(device: &KnownDevice) -> PageDevice {
 
 fn page_model(
     preset: &Preset,
-    tools: &[PageTool],
+    tools: &[Convention],
     texts: &mut SharedTexts,
     trainings: &mut Trainings,
 ) -> Result<PageModel, AccountError> {

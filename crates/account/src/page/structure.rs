@@ -98,22 +98,6 @@ fn written(row: &Row, texts: &mut SharedTexts) -> (usize, usize) {
     (texts.path(row.path.clone()), texts.cost(PageCost(row.kind, counts, others)))
 }
 
-/// The kinds of layers that shares are drawn of, in the order in which they are stacked.
-pub(super) const KINDS: [LayerKind; 7] = [
-    LayerKind::Linear,
-    LayerKind::AttentionMaps,
-    LayerKind::BetweenTokens,
-    LayerKind::Recurrence,
-    LayerKind::Convolution,
-    LayerKind::Norm,
-    LayerKind::Other,
-];
-
-/// The place of a kind among those: what looks up rows does no work that would be seen.
-fn shown(kind: LayerKind) -> usize {
-    KINDS.iter().position(|own| *own == kind).unwrap_or(KINDS.len() - 1)
-}
-
 fn rows(graph: &Graph) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut known: HashMap<(String, usize), usize> = HashMap::new();
@@ -128,7 +112,9 @@ fn rows(graph: &Graph) -> Vec<Row> {
         if zero && cost.total().iter().all(|(_, poly)| poly.is_zero()) {
             continue;
         }
-        let key = (place(graph, node), shown(kind(graph, node)));
+        let own = kind(graph, node);
+        let kind = LayerKind::ALL.into_iter().position(|kind| kind == own).unwrap_or_default();
+        let key = (place(graph, node), kind);
         match known.get(&key) {
             Some(at) => {
                 let row = &mut rows[*at];

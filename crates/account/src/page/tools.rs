@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use opledger_conventions::{Counting, conventions};
+use opledger_conventions::{Convention, Counting, conventions};
 use opledger_dims::{Binding, Integer, Poly, Symbol};
 use opledger_ir::SizeRole;
-use opledger_report::{ConventionCounts, PageTool, PageToolCount};
+use opledger_report::PageToolCount;
 
 use super::texts::SharedTexts;
 use crate::{AccountError, Model};
 
 /// The tools that have rules for a forward pass. What the ledger itself counts has its own formulas.
-pub(super) fn tools() -> Result<Vec<PageTool>, AccountError> {
-    let own = conventions()?.into_iter().filter(|convention| {
-        !convention.backward && matches!(convention.counting, Counting::Rules { .. })
-    });
-    Ok(own.map(|convention| PageTool { name: convention.name, unit: convention.unit }).collect())
+pub(super) fn tools() -> Result<Vec<Convention>, AccountError> {
+    let mut own = conventions()?;
+    own.retain(|one| !one.backward && matches!(one.counting, Counting::Rules { .. }));
+    Ok(own)
 }
 
 /// The first size that is put in for a symbol, and how far the next is, where there are positions for four
@@ -49,7 +48,7 @@ impl Along {
 pub(super) fn counts(
     model: &Model,
     free: &[Symbol],
-    tools: &[PageTool],
+    tools: &[Convention],
     texts: &mut SharedTexts,
 ) -> Vec<PageToolCount> {
     let graph = model.graph();
@@ -63,11 +62,11 @@ pub(super) fn counts(
     };
     let along = free.iter().map(|symbol| Along::new(symbol, degree_and_first(symbol), most));
     let along: Vec<Along> = along.collect();
-    let all = |sizes: &Binding| -> Result<ConventionCounts, AccountError> {
-        model.counted_at(sizes)?.counted_by(&["all".to_owned()], None, &[])
+    let all = |sizes: &Binding| -> Result<Totals, AccountError> {
+        model.counted_at(sizes)?.convention_counter(None, &[])?.totals(tools)
     };
     let counted = grid(&along).map(|steps| Ok((steps.clone(), all(&sizes(&along, &steps))?)));
-    let counted: Result<BTreeMap<Vec<u64>, ConventionCounts>, AccountError> = counted.collect();
+    let counted: Result<BTreeMap<Vec<u64>, Totals>, AccountError> = counted.collect();
     let counted = match counted {
         Ok(counted) => counted,
         Err(problem) => {
@@ -75,8 +74,11 @@ pub(super) fn counts(
             return tools.iter().map(|_| PageToolCount::Nothing(why.clone())).collect();
         }
     };
-    tools.iter().map(|tool| count(tool, &along, &counted, texts)).collect()
+    (0..tools.len()).map(|tool| count(tool, &along, &counted, texts)).collect()
 }
+
+/// What each tool prints at some sizes, or why it prints nothing.
+type Totals = Vec<Result<Integer, String>>;
 
 fn sizes(along: &[Along], steps: &[u64]) -> Binding {
     along.iter().zip(steps).map(|(own, step)| (own.symbol.clone(), own.at(*step))).collect()
@@ -100,19 +102,18 @@ fn beyond(along: &[Along]) -> impl Iterator<Item = Vec<u64>> {
 }
 
 fn count(
-    tool: &PageTool,
+    tool: usize,
     along: &[Along],
-    counted: &BTreeMap<Vec<u64>, ConventionCounts>,
+    counted: &BTreeMap<Vec<u64>, Totals>,
     texts: &mut SharedTexts,
 ) -> PageToolCount {
     let mut totals = BTreeMap::new();
-    for (steps, counts) in counted {
-        let Some(found) = counts.conventions.iter().find(|one| one.name == tool.name) else {
-            let refused = counts.refused.iter().find(|one| one.name == tool.name);
-            let why = refused.map_or("not counted", |one| &one.reason);
-            return PageToolCount::Nothing(why.to_owned());
-        };
-        totals.insert(steps.clone(), found.total.clone());
+    for (steps, all) in counted {
+        match all.get(tool) {
+            Some(Ok(total)) => drop(totals.insert(steps.clone(), total.clone())),
+            Some(Err(why)) => return PageToolCount::Nothing(why.clone()),
+            None => return PageToolCount::Nothing("not counted".to_owned()),
+        }
     }
     let formula = through(along, &mut Vec::new(), &totals);
     let holds =

@@ -361,7 +361,7 @@ impl Training<'_> {
         }
         let kinds = if options.as_stored { self.model.stored_kinds() } else { Vec::new() };
         let types = if self.model.is_uniform(&kinds) { Vec::new() } else { kinds };
-        let own = |node: &Node| match types.is_empty() {
+        let type_of = |node: &Node| match types.is_empty() {
             true => elem,
             false => self.model.type_of(&self.graph, node).map_or(elem, |of| of.elem),
         };
@@ -369,28 +369,33 @@ impl Training<'_> {
         let mut gradients = Integer::default();
         for (parameter, _) in &self.gradients {
             let node = self.graph.node(*parameter);
-            gradients += bytes(each(node)?, own(node));
+            gradients += bytes(each(node)?, type_of(node));
         }
         // The state of a parameter follows it.
         let (mut state, mut of) = (Integer::default(), elem);
         for node in self.updated.iter().map(|of| self.graph.node(of.source)) {
             match node.is_parameter() {
-                true => of = own(node),
+                true => of = type_of(node),
                 false => state += bytes(each(node)?, options.state.unwrap_or(of)),
             }
         }
+        let weights = self.model.parameter_bytes(&types, total.at(sizes)?, elem);
+        let state = self.step.update.map(|_| state);
+        let masters = options.masters.map(|masters| bytes(trained, masters));
+        let own = [Some(&weights), Some(&gradients), state.as_ref(), masters.as_ref(), Some(&kept)];
         Ok(TrainingMemory {
+            total: own.into_iter().flatten().sum(),
             dtype: elem.name(),
             state_dtype: match options.state {
                 None if !types.is_empty() => AS_PARAMETERS,
                 state => state.unwrap_or(elem).name(),
             },
-            weights: self.model.parameter_bytes(&types, total.at(sizes)?, elem),
+            weights,
             types,
             gradients,
-            state: self.step.update.map(|_| state),
+            state,
             master_dtype: options.masters.map(Elem::name),
-            masters: options.masters.map(|masters| bytes(trained, masters)),
+            masters,
             kept,
             computed,
         })

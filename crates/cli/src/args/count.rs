@@ -104,7 +104,7 @@ fn counted_formats() -> impl TypedValueParser<Value = CountFormat> {
 }
 
 /// The columns by which rows are sorted.
-fn orders() -> impl TypedValueParser<Value = RowOrder> {
+pub(super) fn orders() -> impl TypedValueParser<Value = RowOrder> {
     let names = RowOrder::ALL.map(RowOrder::name);
     PossibleValuesParser::new(names).try_map(|name| name.parse::<RowOrder>())
 }

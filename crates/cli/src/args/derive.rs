@@ -3,9 +3,9 @@
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use opledger_account::Language;
-use opledger_report::Format;
+use opledger_report::{Format, RowOrder};
 
-use super::{FORMAT_HELP, ModelArgs, formats};
+use super::{FORMAT_HELP, ModelArgs, formats, orders};
 
 /// Arguments of `derive`.
 #[derive(Debug, Args)]
@@ -15,6 +15,12 @@ pub(crate) struct DeriveArgs {
     /// Group nodes by the first D segments of their paths
     #[arg(long, value_name = "D", conflicts_with = "emit")]
     pub(crate) depth: Option<usize>,
+    /// Sort the rows by a column, the greatest first as all sizes without a number grow alike
+    #[arg(long, value_name = "COLUMN", value_parser = orders(), conflicts_with = "emit")]
+    pub(crate) sort: Option<RowOrder>,
+    /// Show the first K rows, sorted by --sort or else by flops, and the others summed as (rest)
+    #[arg(long, value_name = "K", conflicts_with = "emit")]
+    pub(crate) top: Option<usize>,
     #[arg(long, default_value = "table", value_parser = formats(&[Format::Latex]), help = FORMAT_HELP)]
     pub(crate) format: Format,
     /// Write the formulas as functions without dependencies, which give the exact numbers, with a table to

@@ -1,7 +1,8 @@
 //! Arguments of what describes the command line itself.
 
 use clap::Args;
-use clap_complete::Shell;
+
+use crate::complete::Shell;
 
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
@@ -9,6 +10,17 @@ pub(crate) struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
     pub(crate) shell: Shell,
+}
+
+/// Arguments of `complete`, which the scripts of shells ask.
+#[derive(Debug, Args)]
+pub(crate) struct CompleteArgs {
+    /// Whether a word that is still empty follows
+    #[arg(long)]
+    pub(crate) next: bool,
+    /// The words behind the name of the command, the last one as far as it is written
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<String>,
 }
 
 /// Arguments of `man`.

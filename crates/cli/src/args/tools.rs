@@ -9,13 +9,15 @@ use super::{FORMAT_HELP, ModelArgs, ToolArgs, formats};
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub(crate) struct ExplainArgs {
     /// A convention (see `opledger conventions`)
     #[arg(value_name = "A")]
     pub(crate) first: String,
-    /// Another
+    /// Another; without one, what is counted here in the unit of A: macs or matmul-flops, of a framework's
+    /// step step-products
     #[arg(value_name = "B")]
-    pub(crate) second: String,
+    pub(crate) second: Option<String>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]

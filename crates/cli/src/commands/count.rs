@@ -33,6 +33,9 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     let format = match args.format {
         CountFormat::Record(format) => format,
         CountFormat::Mermaid => {
+            if let Some(option) = args.of_numbers() {
+                return Err(Failure::Drawn { option });
+            }
             notes.iter().for_each(|text| note(text));
             model.partly_at(&args.binding()?)?;
             output::print(&model.graph().mermaid())?;
@@ -227,6 +230,13 @@ impl CountArgs {
         let latent = self.latent.unwrap_or_default();
         let request = Request { past: self.past, latent, image: self.image, ..Request::default() };
         Ok(Model::open_at(name, request, &first.collect(), &self.program.options()?)?)
+    }
+
+    /// An option that is about numbers, which a diagram has not.
+    fn of_numbers(&self) -> Option<&'static str> {
+        let options = [("depth", self.depth.is_some()), ("dtype", self.dtype.is_some())];
+        let own = options.into_iter().find(|(_, given)| *given).map(|(option, _)| option);
+        self.of_one_model().or(own)
     }
 
     /// An option that is about one model alone.

@@ -1,6 +1,7 @@
 //! `opledger derive`: the closed form of every count.
 
 use opledger_models::Request;
+use opledger_report::RowOrder;
 
 use crate::args::DeriveArgs;
 use crate::failure::Failure;
@@ -14,6 +15,9 @@ pub(crate) fn execute(args: &DeriveArgs) -> Result<(), Failure> {
         notes::about(&model, sized.sizes()).iter().for_each(|text| note(text));
         return output::print(&sized.emit(language)?);
     }
-    let formulas = sized.formulas_to(args.depth)?;
+    let formulas = match args.sort.or(args.top.map(|_| RowOrder::Flops)) {
+        Some(order) => sized.formulas_sorted(args.depth, order, args.top)?,
+        None => sized.formulas_to(args.depth)?,
+    };
     output::show_noted(&formulas, &notes::about(&model, sized.sizes()), args.format)
 }

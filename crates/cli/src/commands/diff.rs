@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use opledger_account::{ChangeAssertion, Model, SizedModel};
 use opledger_dims::{Binding, Integer, Quantity, Symbol, escaped};
 use opledger_models::Request;
-use opledger_report::{Account, Difference, thousands};
+use opledger_report::{Account, Difference, thousands, written_by};
 
 use crate::args::DiffArgs;
 use crate::failure::Failure;
@@ -54,7 +54,11 @@ fn saved(name: &str) -> Option<Result<Account<Integer>, Failure>> {
     if !path.is_file() || path.extension().is_none_or(|end| end != "json") {
         return None;
     }
-    let read = Account::saved(&read_text(path).ok()?)?;
+    let text = read_text(path).ok()?;
+    if let Some(by) = written_by(&text) {
+        return Some(Err(Failure::OtherRecord { name: name.to_owned(), by }));
+    }
+    let read = Account::saved(&text)?;
     let named = |account: Account<Integer>| Account { model: name.to_owned(), ..account };
     Some(read.map(named).map_err(|problem| Failure::SavedCount {
         name: name.to_owned(),
@@ -71,7 +75,13 @@ fn of_saved(
     let (first, second) = (first.transpose()?, second.transpose()?);
     let mut notes = Vec::new();
     let (mut first, mut second) = match (first, second) {
-        (Some(first), Some(second)) => (first, second),
+        (Some(first), Some(second)) => {
+            let options = [("set", !args.sizes.is_empty()), ("past", args.past)];
+            if let Some((option, _)) = options.into_iter().find(|(_, given)| *given) {
+                return Err(Failure::SavedSides { option });
+            }
+            (first, second)
+        }
         (Some(first), None) => {
             let second = counted(args, &args.second, &first.binding, &mut notes)?;
             (first, second)

@@ -1,12 +1,13 @@
 //! `opledger fit`: how many tokens fit in memory.
 
+use std::cmp::Reverse;
 use std::process::ExitCode;
 
 use opledger_account::{AccountError, MemoryBudget, Model, Sweep};
 use opledger_dims::{Binding, Integer};
-use opledger_ir::SizeRole;
+use opledger_ir::{Elem, Kind, SizeRole};
 use opledger_models::Request;
-use opledger_report::{Fitted, FittedTokens, Intake};
+use opledger_report::{Fitted, FittedTokens, Intake, thousands};
 
 use crate::args::FitArgs;
 use crate::failure::Failure;
@@ -34,6 +35,7 @@ pub(crate) fn execute(args: &FitArgs) -> Result<ExitCode, Failure> {
         }
     };
     let (weights, stored) = stored.unzip();
+    let of_elements = stored.is_none();
     let budget = MemoryBudget { bytes: args.memory.clone(), weights: stored, elem, cache };
     let mut fitted: Vec<Fitted> = Vec::new();
     for items in args.items(&model) {
@@ -46,6 +48,9 @@ pub(crate) fn execute(args: &FitArgs) -> Result<ExitCode, Failure> {
             }
         }
     }
+    let weights_alone = fitted.first().map(|most| most.weights.clone()).unwrap_or_default();
+    let hint = (of_elements && weights_alone > budget.bytes)
+        .then(|| narrower(elem, args.dtype.is_some(), &weights_alone, &budget.bytes));
     let fits = fitted.iter().any(|most| most.tokens > Integer::default());
     let record = FittedTokens {
         model: model.name().to_owned(),
@@ -54,10 +59,36 @@ pub(crate) fn execute(args: &FitArgs) -> Result<ExitCode, Failure> {
         weights: weights.unwrap_or_else(|| format!("as {}", elem.name())),
         dtype: elem.name(),
         cache_dtype: cache.name(),
+        hint,
         fitted,
     };
     output::show_noted(&record, &notes::about(&model, model.sizes()), args.format)?;
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// That weights alone do not fit, and the widest type in which they do.
+fn narrower(elem: Elem, asked: bool, weights: &Integer, memory: &Integer) -> String {
+    let bytes = |other: Elem| weights * other.bits() / elem.bits();
+    let mut others: Vec<Elem> = Elem::ALL
+        .into_iter()
+        .filter(|other| other.kind() == Kind::Real && other.bits() < elem.bits())
+        .collect();
+    others.sort_by_key(|other| (Reverse(other.bits()), *other != Elem::Bf16));
+    let said = if asked { "" } else { ", since nothing here says in which type they are stored" };
+    let told = format!(
+        "Weights are taken as {}{said}: {} bytes, more than {} alone.",
+        elem.name(),
+        thousands(weights),
+        thousands(memory)
+    );
+    match others.into_iter().find(|other| bytes(*other) < *memory) {
+        Some(other) => format!(
+            "{told} --dtype {} takes {} bytes for them.",
+            other.name(),
+            thousands(&bytes(other))
+        ),
+        None => format!("{told} They do not fit in any type."),
+    }
 }
 
 impl FitArgs {

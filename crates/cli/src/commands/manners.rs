@@ -1,21 +1,25 @@
-//! `opledger completions` and `opledger man`: the command line for shells and for `man`, from its own definitions.
+//! `opledger complete` and `opledger man`: the command line for shells and for `man`, from its own definitions.
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
-use clap_complete::generate;
 use clap_mangen::Man;
 
-use crate::args::{Cli, CompletionsArgs, ManArgs};
+use crate::args::{Cli, CompleteArgs, ManArgs};
+use crate::complete::{Candidate, candidates};
 use crate::failure::Failure;
 use crate::output;
 
 const NAME: &str = "opledger";
 
-/// Writes what a shell completes words by.
-pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
-    let mut text = Vec::new();
-    generate(args.shell, &mut Cli::command(), NAME, &mut text);
-    output::print(&String::from_utf8_lossy(&text))
+/// Says what may stand in the place of the last word: a word a line, and what it means behind a tab.
+pub(crate) fn complete(args: CompleteArgs) -> Result<(), Failure> {
+    let mut words = args.words;
+    words.extend(args.next.then(String::new));
+    let line = |Candidate { word, meaning }| match meaning.is_empty() {
+        true => format!("{word}\n"),
+        false => format!("{word}\t{meaning}\n"),
+    };
+    output::print(&candidates(&words).into_iter().map(line).collect::<String>())
 }
 
 /// Writes a page for `man`.

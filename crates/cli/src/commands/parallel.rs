@@ -1,6 +1,7 @@
 //! `opledger parallel`: what ranks send each other, and what each holds.
 
 use opledger_account::Cutting;
+use opledger_ir::SizeRole;
 use opledger_models::Request;
 use opledger_parallel::{Strategy, Zero};
 
@@ -11,6 +12,11 @@ use crate::output;
 
 pub(crate) fn execute(args: &ParallelArgs) -> Result<(), Failure> {
     let (model, sizes) = args.model.open(Request::default())?;
+    if let (Some(ranks), Some(items)) = (args.data, model.graph().size_of(SizeRole::Batch))
+        && sizes.get(items).is_none()
+    {
+        return Err(Failure::NoItems { ranks, items: items.clone() });
+    }
     let elem = args.dtype.unwrap_or(model.storage());
     let record = match args.stages {
         Some(stages) => model.cut_into_stages(stages, elem, &sizes)?,

@@ -21,6 +21,30 @@ fn a_difference_is_explained() {
     assert_snapshot!(asked(&["explain", "thop", "flops"], &[]));
 }
 
+/// A name alone is held against what is counted here, in its unit.
+#[test]
+fn one_tool_is_explained_beside_the_count() {
+    for (tool, own) in [
+        ("thop", "macs"),
+        ("fvcore@0.1.5", "macs"),
+        ("torch-flop-counter", "matmul-flops"),
+        ("flops", "matmul-flops"),
+    ] {
+        assert_eq!(asked(&["explain", tool], &[]), asked(&["explain", tool, own], &[]), "{tool}");
+    }
+    let decoder = ["llama-3.1-8b", "--set", "b=1", "--set", "n=64"];
+    for (framework, own) in [("megatron-lm", "step-products"), ("vllm-prefill", "forward-products")] {
+        let alone = stdout(&[&["explain", framework], &decoder[..]].concat());
+        assert_eq!(alone, stdout(&[&["explain", framework, own], &decoder[..]].concat()));
+    }
+    let step = ["gpt2", "--set", "n=8", "--step"];
+    let alone = stdout(&[&["explain", "torch-flop-counter"], &step[..]].concat());
+    let beside = ["explain", "torch-flop-counter", "matmul-flops"];
+    assert_eq!(alone, stdout(&[&beside[..], &step].concat()));
+    let own = opledger(&[&["explain", "macs"], &LAYER[..]].concat());
+    assert!(own.code == Some(2) && own.stderr.contains("beside a tool"), "{}", own.stderr);
+}
+
 #[test]
 fn conventions_are_listed() {
     let listed = stdout(&["conventions", "--format", "csv"]);

@@ -137,6 +137,30 @@ fn saved_counts_are_compared() {
     assert_eq!(asserted(&["--assert", "flops <= +200%"]).code, Some(0));
     assert_eq!(asserted(&["--assert", "params == 0"]).code, Some(1));
     assert!(asserted(&["--assert", "fvcore == 0"]).stderr.contains("no `fvcore`"));
+    for option in [&["--set", "n=4"][..], &["--past"]] {
+        let ended = opledger(&[&["diff", &before, &after][..], option].concat());
+        assert!(ended.code == Some(2) && ended.stderr.contains(option[0]), "{}", ended.stderr);
+    }
+    // What other commands write is told by their names.
+    for (command, by) in [
+        ("derive gpt2", "derive"),
+        ("train gpt2 --set n=4", "train"),
+        ("fit gpt2 --memory 1GB", "fit"),
+        ("explain thop gpt2 --set n=4", "explain"),
+        ("diff gpt2 gpt2-medium --set n=4", "diff"),
+        ("parallel gpt2 --tp 2", "parallel"),
+        ("count gpt2 --set n=4 --convention thop", "count --convention"),
+        ("count gpt2 --set n=4,5", "count at several sizes"),
+        ("count gpt2 gpt2 --set n=4", "count of several models"),
+        ("count gpt2 --set n=4 --device h200", "count --device"),
+        ("audit gpt-2", "audit"),
+        ("run mha:c=8,h=2 --set b=1 --set n=4", "run"),
+    ] {
+        let words = command.split(' ').collect::<Vec<_>>();
+        let written = file("other.json", &stdout(&[&words[..], &["--format", "json"]].concat()));
+        let told = opledger(&["diff", &before, &written]).stderr;
+        assert!(told.contains(&format!("written by `opledger {by}`")), "{command}: {told}");
+    }
     for (name, text, told) in [
         (
             "no.json",

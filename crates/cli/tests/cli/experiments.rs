@@ -131,10 +131,11 @@ fn a_trace_has_every_node_and_its_modules_around_it() {
 #[test]
 fn tables_are_set_in_latex() {
     for (arguments, told) in [
-        ("count gpt2 --set n=4 --depth 3", r"\caption{gpt2 at b=1"),
+        ("count gpt2 --set n=4 --depth 3", r"\caption{gpt2 at b=1, n=4, by kind of layer}"),
+        ("count gpt2 --set n=4 --depth 3", r"\caption{gpt2 at b=1, n=4, by node}"),
         ("count gpt2 mistral-7b --set n=4", r"124,439,808 & 7,241,732,096 \\"),
         ("count gpt2 --set n=4 --device h100-sxm", r"lower bound on h100-sxm"),
-        ("verify D5", r"\caption{Published claims, settled: id}"),
+        ("verify D5", r"\caption{Published claims, settled}"),
         ("audit vaswani-table-3", r"\caption{"),
     ] {
         let latex = stdout(&[words(arguments), vec!["--format", "latex"]].concat());

@@ -230,3 +230,63 @@ fn derive_and_run_tell_modules_together() {
     let table = stdout(&[&at[..], &["--depth", "1"]].concat());
     assert!(table.contains(" nodes") && table.contains("ms %"), "{table}");
 }
+
+/// What rows are sorted by is among the columns that are printed.
+#[test]
+fn the_column_that_is_sorted_by_is_shown() {
+    for (order, column) in [
+        ("params", "params_read"),
+        ("macs", "macs"),
+        ("bytes-read", "bytes_read"),
+        ("bytes-written", "bytes_written"),
+    ] {
+        let csv = with(&["--sort", order, "--format", "csv"]);
+        let mut lines = csv.lines();
+        let at = lines.next().unwrap().split(',').position(|title| title == column).unwrap();
+        // Shapes have commas, behind which columns are counted from the end.
+        let columns = csv.lines().next().unwrap().split(',').count() - at;
+        let numbers: Vec<u128> =
+            lines.map(|line| digits(line.rsplit(',').nth(columns - 1).unwrap())).collect();
+        assert!(numbers.is_sorted_by(|a, b| a >= b) && numbers[0] > 0, "{order}: {csv}");
+    }
+    assert!(with(&["--sort", "bytes-read", "--depth", "1"]).contains("bytes read"));
+}
+
+/// Formulas are compared where all sizes without a number have grown alike.
+#[test]
+fn formulas_are_sorted_and_have_shares() {
+    let derive = |more: &[&str]| -> Value {
+        let all = [&["derive", "mha:c=512,h=8", "--format", "json"], more].concat();
+        serde_json::from_str(&stdout(&all)).unwrap()
+    };
+    let sorted = derive(&["--top", "1"]);
+    let paths: Vec<&str> =
+        sorted["nodes"].as_array().unwrap().iter().map(|n| n["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["attention", "(rest)"]);
+    assert_eq!(sorted["shares"], serde_json::json!(["100.0", "< 0.1"]));
+    assert_eq!(sorted["flops"], derive(&[])["flops"]);
+    // At sizes that are given they are the shares of a count.
+    let sizes = ["--set", "b=2", "--set", "n=64", "--sort", "flops"];
+    let shares = derive(&sizes)["shares"].clone();
+    let shares: Vec<&str> =
+        shares.as_array().unwrap().iter().map(|share| share.as_str().unwrap()).collect();
+    let counted = stdout(&[&["count", "mha:c=512,h=8"], &sizes[..]].concat());
+    let own = rows(&counted);
+    let own: Vec<&str> = own
+        .iter()
+        .filter(|row| row.len() > 6 && row[0] != "total")
+        .map(|row| *row.last().unwrap())
+        .collect();
+    assert_eq!(own, shares, "{counted}");
+    let table = stdout(&["derive", "gpt2", "--sort", "params", "--top", "2"]);
+    assert!(table.contains("(rest)") && table.contains("grow alike"), "{table}");
+    assert_eq!(opledger(&["derive", "gpt2", "--top", "2", "--emit", "python"]).code, Some(2));
+}
+
+#[test]
+fn a_diagram_has_no_numbers() {
+    for option in [&["--device", "h100-sxm"][..], &["--top", "2"], &["--depth", "1"]] {
+        let ended = opledger(&[&GPT2[..], option, &["--format", "mermaid"]].concat());
+        assert!(ended.code == Some(2) && ended.stderr.contains(option[0]), "{}", ended.stderr);
+    }
+}

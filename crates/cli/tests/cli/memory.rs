@@ -160,8 +160,21 @@ fn what_does_not_fit_or_cannot_be_asked_is_said() {
     let none = told(&["llama-3.1-8b", "--memory", "8GB", "--dtype", "bf16"]);
     assert_eq!(none.code, Some(1));
     assert!(none.stdout.contains("16,060,522,496"), "{}", none.stdout);
+    // Nothing says in which type the weights are.
+    let wide = told(&["llama-3.1-8b", "--memory", "24GB"]);
+    assert_eq!(wide.code, Some(1));
+    for said in ["Weights are taken as f32", "32,121,044,992", "--dtype bf16 takes 16,060,522,496"] {
+        assert!(wide.stdout.replace('\n', " ").contains(said), "{}", wide.stdout);
+    }
+    assert!(!told(&["llama-3.1-8b", "--memory", "64GB"]).stdout.contains("Weights are taken"));
+    // A state is of one size, however long the text.
+    let endless = told(&["mamba2-130m", "--memory", "24GB"]);
+    assert!(endless.code == Some(0) && endless.stdout.contains("any number"), "{}", endless.stdout);
+    assert!(endless.stdout.replace('\n', " ").contains("memory does not grow with them"));
     for (arguments, message) in [
-        (&["gpt2", "--memory", "8G"][..], "write GB (powers of 1000) or GiB (of 1024)"),
+        (&["gpt2", "--memory", "80"][..], "write 80GB, or 80B if bytes are meant"),
+        (&["gpt2", "--memory", "999_999"], "has no unit"),
+        (&["gpt2", "--memory", "8G"], "write GB (powers of 1000) or GiB (of 1024)"),
         (&["gpt2", "--memory", "much"], "is no number of bytes; write it as 24GB"),
         (&["gpt2", "--memory", "1GB", "--set", "n=3"], "how many n fit is what is asked"),
         (

@@ -57,6 +57,13 @@ fn free_sizes_leave_formulas() {
 }
 
 #[test]
+fn items_that_are_cut_are_asked_for() {
+    let ended = opledger(&["parallel", "gpt2", "--dp", "4", "--set", "n=8"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("say how many there are, with --set b=4"), "{}", ended.stderr);
+}
+
+#[test]
 fn ranks_that_do_not_divide_are_told_with_both_sides() {
     let refused = |arguments: &[&str], told: &str| {
         let ended = opledger(&[&["parallel"][..], arguments].concat());

@@ -3,8 +3,12 @@
 const Dom = (() => {
   const get = (id) => document.getElementById(id);
   const digits = (n) => n.toString().replace(/\B(?=(\d{3})+(?!\d))/g, ",");
-  const percent = (part, all) =>
-    all === 0n ? "" : `${(Number((part * 100000n) / all) / 1000).toFixed(1)} %`;
+  /** What is not nothing is not told as nothing. */
+  const percent = (part, all) => {
+    if (all === 0n) return "";
+    const size = part < 0n ? -part : part, tenths = (2000n * size + all) / (2n * all);
+    return `${part < 0n ? "-" : ""}${tenths === 0n && size > 0n ? "< 0.1" : `${tenths / 10n}.${tenths % 10n}`} %`;
+  };
 
   function element(name, text, attributes = {}) {
     const made = document.createElement(name);

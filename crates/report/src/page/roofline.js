@@ -52,7 +52,7 @@ const Roofline = (() => {
     get("bound-said").textContent = `${device.name} does at most ${digits(BigInt(peak[1]))} operations a second in products of ${state.type} (dense) and moves at most ${digits(BigInt(device.bandwidth))} bytes a second. One after the other, with nothing fused, each module reading its operands and writing its results once, the whole takes at least ${seconds(all)}. A run that fuses modules moves less than this, and takes less where memory is the bound.`;
     picture(rows, peak[1], device.bandwidth, all || 1);
     rows.sort((a, b) => b.least - a.least);
-    const share = (row) => (all === 0 ? "" : `${((100 * row.least) / all).toFixed(1)} %`);
+    const share = ({ least }) => (all === 0 ? "" : least > 0 && least / all < 0.0005 ? "< 0.1 %" : `${((100 * least) / all).toFixed(1)} %`);
     table("bounds", ["module or operation", "kind", "matmul-flops#", `bytes moved, reals as ${state.type}#`, "matmul-flops a byte#", "bound by", "at least#", "share#"], rows.map((row) => [
       row.path, ledger.data.kinds[row.kind], digits(row["matmul-flops"]), digits(row.moved), row.intensity.toPrecision(4), row.by, seconds(row.least), share(row),
     ]));

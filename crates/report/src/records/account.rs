@@ -4,7 +4,7 @@ use num_traits::Zero;
 use opledger_dims::{Binding, Class, Counts, Integer, Poly};
 use serde::Serialize;
 
-use super::{CONVENTIONS, convention_line};
+use super::{CONVENTIONS, RowOrder, convention_line};
 use crate::number::ROUNDED;
 use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, json, latex};
 
@@ -91,6 +91,12 @@ pub struct Account<N> {
     /// What the numbers mean.
     #[serde(serialize_with = "json::pairs")]
     pub conventions: Vec<(&'static str, &'static str)>,
+    /// What the rows are sorted by, where somebody asked.
+    #[serde(skip)]
+    pub sorted: Option<RowOrder>,
+    /// Of formulas that are sorted, the share of each row in percent of all flops as sizes grow alike.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<String>,
 }
 
 /// Bytes that a model takes.
@@ -335,7 +341,9 @@ impl<N: Amount> Account<N> {
 
     fn node_rows(&self) -> Table {
         let mut columns: Vec<Column> =
-            ["path", "op", "shape", "params", "macs", "flops"].map(Column::word).to_vec();
+            ["path", "op", "shape", "params", "params_read", "macs", "flops"]
+                .map(Column::word)
+                .to_vec();
         columns.extend(Class::ALL.map(|class| Column::word(class.name())));
         columns.extend(["bytes_read", "bytes_written"].map(Column::word));
         let lines = self.has_lines();
@@ -346,6 +354,7 @@ impl<N: Amount> Account<N> {
                 node.op.unwrap_or_default().into(),
                 node.shape_shown().into(),
                 node.params.cell(),
+                node.params_read.cell(),
                 node.macs.cell(),
                 node.flops.cell(),
             ];
@@ -416,32 +425,9 @@ fn total_row<N: Amount>((name, n, ruled): (&'static str, &N, bool)) -> Row {
 
 impl Record for Account<Poly> {
     fn document(&self) -> Document {
-        let mut nodes = Table {
-            columns: vec![
-                Column::name("node"),
-                Column::word("op"),
-                Column::word("class"),
-                Column::text("closed form"),
-            ],
-            rows: Vec::new(),
-        };
-        for node in &self.nodes {
-            let parts = match node.parts.len() {
-                0 | 1 => vec![("", &node.counts)],
-                _ => node.parts.iter().map(|part| (part.name, &part.counts)).collect(),
-            };
-            let mut path = Cell::from(node.path.as_str());
-            let mut op = Cell::from(node.op_shown());
-            for (part, counts) in parts {
-                let occurring: Vec<_> = counts.nonzero().collect();
-                if !part.is_empty() && !occurring.is_empty() {
-                    op = format!("{}: {part}", node.op_shown()).into();
-                }
-                for (class, poly) in occurring {
-                    let (path, op) = (std::mem::take(&mut path), std::mem::take(&mut op));
-                    nodes.rows.push(Row::new([path, op, class.name().into(), poly.cell()]));
-                }
-            }
+        let mut nodes = self.classes();
+        if self.sorted.is_some() {
+            nodes = self.formulas_at_a_glance();
         }
         let totals = Table {
             columns: vec![Column::word("whole model"), Column::text("closed form")],
@@ -449,6 +435,7 @@ impl Record for Account<Poly> {
         };
         let mut blocks = vec![self.title(), Block::Table(totals), Block::Table(nodes)];
         blocks.extend(self.footer());
+        blocks.extend(self.sorted.map(|_| Block::Text(GROWING.to_owned())));
         Document { blocks }
     }
 
@@ -477,5 +464,43 @@ impl Record for Account<Poly> {
             out += &format!("where {}\n", latex::escape(definition));
         }
         Some(out)
+    }
+}
+
+/// What sorted formulas are compared by.
+const GROWING: &str =
+    "Rows are compared, and flops % are shares of all flops, as all sizes without a number grow alike.";
+
+impl Account<Poly> {
+    /// The formulas of each node, class by class.
+    fn classes(&self) -> Table {
+        let mut nodes = Table {
+            columns: vec![
+                Column::name("node"),
+                Column::word("op"),
+                Column::word("class"),
+                Column::text("closed form"),
+            ],
+            rows: Vec::new(),
+        };
+        for node in &self.nodes {
+            let parts = match node.parts.len() {
+                0 | 1 => vec![("", &node.counts)],
+                _ => node.parts.iter().map(|part| (part.name, &part.counts)).collect(),
+            };
+            let mut path = Cell::from(node.path.as_str());
+            let mut op = Cell::from(node.op_shown());
+            for (part, counts) in parts {
+                let occurring: Vec<_> = counts.nonzero().collect();
+                if !part.is_empty() && !occurring.is_empty() {
+                    op = format!("{}: {part}", node.op_shown()).into();
+                }
+                for (class, poly) in occurring {
+                    let (path, op) = (std::mem::take(&mut path), std::mem::take(&mut op));
+                    nodes.rows.push(Row::new([path, op, class.name().into(), poly.cell()]));
+                }
+            }
+        }
+        nodes
     }
 }

@@ -202,8 +202,8 @@ impl Record for Explained {
         let columns = vec![
             Column::text("what"),
             Column::number("difference"),
-            Column::number(first).dispensable(1),
-            Column::number(second).dispensable(1),
+            Column::number(first),
+            Column::number(second),
             Column::text("why"),
         ];
         let row = |line: &ExplainedLine| {
@@ -264,7 +264,7 @@ impl Record for KnownConventions {
         let columns = vec![
             Column::name("convention"),
             Column::text("counted in"),
-            Column::text("rules read in"),
+            Column::text("rules read in").dispensable(1),
         ];
         let row = |known: &KnownConvention| {
             Row::new([

@@ -23,6 +23,9 @@ pub struct FittedTokens {
     pub dtype: &'static str,
     /// The type of keys and values in the cache.
     pub cache_dtype: &'static str,
+    /// Why nothing fits, where the weights alone are too much, and what would.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// For each number of items and way of reading, what fits.
     pub fitted: Vec<Fitted>,
 }
@@ -67,6 +70,8 @@ pub enum Intake {
 pub enum FittedBy {
     /// The memory is full.
     Memory,
+    /// Nothing: more tokens take no more memory.
+    Nothing,
     /// The model has no more positions, or was not made for more, as this key of its configuration says.
     Positions(&'static str),
 }
@@ -84,13 +89,17 @@ impl Fitted {
         };
         let by = match self.by {
             FittedBy::Memory => "memory",
+            FittedBy::Nothing => "nothing",
             FittedBy::Positions(_) => "positions",
         };
         let cache = self.cache.as_ref().map_or_else(|| Cell::from("–"), Amount::cell);
         Row::new([
             self.items.cell(),
             reading.into(),
-            self.tokens.cell(),
+            match self.by {
+                FittedBy::Nothing => Cell::from("any number"),
+                FittedBy::Memory | FittedBy::Positions(_) => self.tokens.cell(),
+            },
             by.into(),
             self.weights.cell(),
             cache,
@@ -115,9 +124,15 @@ impl Record for FittedTokens {
             self.cache_dtype,
             crate::thousands(&self.memory),
         );
-        Document {
-            blocks: vec![Block::Title(heading), Block::Table(self.rows()), Block::Text(told)],
-        }
+        let mut blocks = vec![Block::Title(heading), Block::Table(self.rows())];
+        blocks.extend(self.hint.clone().map(Block::Text));
+        let endless = self.fitted.iter().any(|most| most.by == FittedBy::Nothing);
+        let endless = endless.then(|| {
+            "Limited by nothing: what is kept of earlier tokens is a state of one size, and memory does not grow with them."
+        });
+        blocks.extend(endless.map(|told| Block::Text(told.to_owned())));
+        blocks.push(Block::Text(told));
+        Document { blocks }
     }
 
     fn rows(&self) -> Table {

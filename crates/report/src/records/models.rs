@@ -36,9 +36,9 @@ impl Record for KnownModels {
     fn rows(&self) -> Table {
         let columns = vec![
             Column::name("model"),
-            Column::word("family"),
+            Column::word("family").dispensable(1),
             Column::number("params"),
-            Column::text("source"),
+            Column::text("source").dispensable(2),
         ];
         let row = |model: &KnownModel| {
             Row::new([

@@ -62,6 +62,38 @@ fn node(value: &Value) -> Result<AccountNode<Integer>, String> {
     })
 }
 
+/// What other commands write, by a key that no other and no configuration has.
+const OTHERS: [(&str, &str); 13] = [
+    ("claims", "verify"),
+    ("collectives", "parallel"),
+    ("device", "count --device"),
+    ("first_binding", "diff"),
+    ("fitted", "fit"),
+    ("generated", "generate"),
+    ("hardware_flops", "train"),
+    ("models", "count of several models"),
+    ("points", "count at several sizes"),
+    ("squares", "count --lengths"),
+    ("tables", "audit"),
+    ("theorem", "run"),
+    ("units", "count --convention"),
+];
+
+/// Which command wrote a text as JSON that is no count of one model at one size of each symbol.
+pub fn written_by(text: &str) -> Option<&'static str> {
+    let Ok(Value::Object(of)) = serde_json::from_str::<Value>(text) else { return None };
+    if of.contains_key("model_type") || of.contains_key("architectures") {
+        return None;
+    }
+    match (of.get("unaccounted"), of.get("flops")) {
+        (Some(_), _) => Some("explain"),
+        (None, Some(Value::String(_))) => Some("derive"),
+        (None, _) => {
+            OTHERS.iter().find(|(key, _)| of.contains_key(*key)).map(|(_, command)| *command)
+        }
+    }
+}
+
 impl Account<Integer> {
     /// What `count` wrote as JSON at one size of each symbol; none where a text is no such thing.
     ///
@@ -99,6 +131,8 @@ impl Account<Integer> {
             definitions: Vec::new(),
             by_contents: Vec::new(),
             conventions: CONVENTIONS.to_vec(),
+            sorted: None,
+            shares: Vec::new(),
         };
         let sum: Integer = account.nodes.iter().map(|node| &node.flops).sum();
         match sum == account.flops {

@@ -5,6 +5,7 @@ use opledger_dims::{Binding, Counts, Integer};
 use serde::Serialize;
 
 use super::account::title;
+use crate::number::percent;
 use crate::{
     Amount, Block, Cell, Column, Document, Record, Row, SavedCost, StoredKind, Table, json,
 };
@@ -177,6 +178,9 @@ pub struct TrainingMemory {
     /// What the forward pass made and gradients read.
     #[serde(serialize_with = "json::quantity")]
     pub kept: Integer,
+    /// All of these together.
+    #[serde(serialize_with = "json::quantity")]
+    pub total: Integer,
     /// All computed values that are alive at the worst moment of a step here, as `f32`.
     #[serde(serialize_with = "json::quantity")]
     pub computed: Integer,
@@ -336,11 +340,16 @@ impl TrainingCost {
     }
 
     fn memory(&self) -> Table {
-        let columns = vec![Column::text("bytes"), Column::word("as"), Column::number("bytes")];
-        let TrainingMemory { dtype, weights, gradients, kept, computed, .. } = &self.memory;
+        let columns = vec![
+            Column::text("memory"),
+            Column::word("as"),
+            Column::number("bytes"),
+            Column::number("of all"),
+        ];
+        let TrainingMemory { dtype, weights, gradients, kept, total, computed, .. } = &self.memory;
         let TrainingMemory { state_dtype, master_dtype, state, masters, .. } = &self.memory;
         let row = |name: &'static str, dtype: &str, bytes: &Integer| {
-            Row::new([name.into(), dtype.to_owned().into(), bytes.cell()])
+            Row::new([name.into(), dtype.to_owned().into(), bytes.cell(), share(bytes, total)])
         };
         let several = !self.memory.types.is_empty();
         let names: Vec<&str> = self.memory.types.iter().map(|kind| kind.name).collect();
@@ -351,8 +360,9 @@ impl TrainingCost {
         let masters = masters.as_ref().zip(*master_dtype);
         rows.extend(masters.map(|(bytes, dtype)| row("parameters that it changes", dtype, bytes)));
         rows.push(row("kept of the forward pass for gradients", dtype, kept));
-        let all = "all computed values at the worst moment, executed here";
-        rows.push(row(all, "f32", computed).ruled());
+        rows.push(row("all of these", "", total).ruled());
+        let here = "all computed values at the worst moment, executed here";
+        rows.push(Row::new([here.into(), "f32".into(), computed.cell(), Cell::Empty]).ruled());
         Table { columns, rows }
     }
 }
@@ -432,12 +442,6 @@ impl Record for TrainingCost {
 /// A share in percent.
 fn share(part: &Integer, whole: &Integer) -> Cell {
     let zero = Integer::default();
-    if *whole == zero {
-        return Cell::from("–");
-    }
-    let tenths = part * 2000u32 / whole;
-    let sign = if tenths < zero { "-" } else { "" };
-    let tenths = if tenths < zero { -tenths } else { tenths };
-    let tenths = (tenths + 1u32) / 2u32;
-    Cell::from(format!("{sign}{}.{} %", &tenths / 10u32, &tenths % 10u32))
+    let (sign, size) = if *part < zero { ("-", -part) } else { ("", part.clone()) };
+    percent(&size, whole).map_or_else(|| "–".into(), |shown| format!("{sign}{shown} %").into())
 }
