@@ -75,14 +75,30 @@ const CHECKS = {
   async "numbers of the command"(browser, file) {
     const wrong = [];
     for (const [name, n] of [["llama-3.1-8b", 4096], ["gpt2", 777], ["mixtral-8x7b", 5000]]) {
-      const { page, close } = await open(browser, file, `#model=${name}&n=${n}&type=bf16&recompute=full&optimizer=adamw`);
+      const { page, close } = await open(browser, file, `#model=${name}&n=${n}&type=bf16&recompute=full&optimizer=adamw&new=16`);
       const [count, train] = [said("count", name, "--set", `n=${n}`, "--dtype", "bf16"), said("train", name, "--set", `n=${n}`, "--dtype", "bf16", "--recompute", "full", "--optimizer", "adamw")];
+      const generated = said("count", name, "--set", `n=${n}`, "--new-tokens", "16");
+      const runs = await numbers(page, "generation-runs", 4);
       const [all, more, step] = [await numbers(page, "total", 2), await numbers(page, "classes", 2), await numbers(page, "step-parts", 1)];
-      for (const [own, told] of [[all.flops, field(count, "flops")], [all.macs, field(count, "macs")], [more["bytes read, f32"], /"read": (\d+)/.exec(count)[1]], [all["bytes moved, reals as bf16"], moved(count)], [step.sum, field(train, "hardware_flops")]]) {
+      for (const [own, told] of [[all.flops, field(count, "flops")], [all.macs, field(count, "macs")], [more["bytes read, f32"], /"read": (\d+)/.exec(count)[1]], [all["bytes moved, reals as bf16"], moved(count)], [step.sum, field(train, "hardware_flops")], [runs.all, /"all": \{[^]*?"macs": (\d+)/.exec(generated)[1]]]) {
         if (own !== told) wrong.push(`${name} at n=${n}: ${own} on the page, ${told} by the command`);
       }
       await close();
     }
+    return wrong;
+  },
+
+  async "each answer at a glance leads to its section"(browser, file) {
+    const { page, close } = await open(browser, file);
+    const tiles = page.locator("#glance button");
+    const wrong = (await tiles.count()) === 7 ? [] : [`${await tiles.count()} answers`];
+    for (const tile of await tiles.all()) {
+      await tile.focus();
+      await page.keyboard.press("Enter");
+      const at = await page.evaluate(() => [document.activeElement.tagName, document.activeElement.getBoundingClientRect().top]);
+      if (at[0] !== "H2" || at[1] < -1 || at[1] > 900) wrong.push(`${await tile.textContent()} leads to ${at}`);
+    }
+    await close();
     return wrong;
   },
 
@@ -192,10 +208,11 @@ async function spoilt(folder, file) {
     "asks nobody": html.replace("</main>", '<img src="https://example.invalid/x.png" alt="x"></main>'),
     "first number within 100 ms after it is loaded": late,
     "numbers of the command": repacked(text.replaceAll('"ff":"14336"', '"ff":"14337"')),
+    "each answer at a glance leads to its section": html.replace("heading.focus(", "void ("),
     "what is pasted stays text": html.replace("said.textContent = wrong.message", "said.innerHTML = wrong.message"),
     "what is typed wrongly is told": html.replace("return /^\\d{1,60}$/.test(plain) ? BigInt(plain) : null", "return BigInt(parseInt(plain, 10) || 1)"),
     "a keyboard reaches everything": html.replace('<select id="device">', '<select id="device" tabindex="-1">'),
-    "prints its numbers without its setting": html.replace("@media print { form,", "@media print {"),
+    "prints its numbers without its setting": html.replace("@media print { #glance, form,", "@media print {"),
     "axe-core finds nothing, and nothing stands out of the page": html.replace('<label for="model">Model</label>', "<span>Model</span>"),
   };
   return Object.entries(pages).map(([check, changed], at) => {

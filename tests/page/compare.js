@@ -47,7 +47,7 @@ function said(name, given, options, question = "count") {
 }
 
 let ledger, data;
-let numbers = 0, refusals = 0, compared = 0, steps = 0, printed = 0, silent = 0;
+let generations = 0, numbers = 0, refusals = 0, compared = 0, steps = 0, printed = 0, silent = 0;
 const wrong = [];
 
 function compare(model, given, past, type, name = model.name) {
@@ -112,6 +112,40 @@ function compareTools(model, given) {
     numbers += 1;
     if (count !== told.get(name)) wrong.push(`${model.name} at ${[...given].map((pair) => pair.join("=")).join(", ")}: ${name} prints ${count} on the page, ${told.get(name)} by the command`);
   }
+}
+
+/** A text that is generated, and how long a device takes for it at least, as `compare`. */
+function compareGeneration(model, given) {
+  if (model.generating === null) return;
+  const news = [1n, 2n, BigInt(3 + draw(40))][draw(3)];
+  const devices = data.devices.flatMap((device) => device.peaks.map(([type, peak]) => ({ ...device, type, peak }))).filter(({ type }) => ["f32", "f16", "bf16"].includes(type));
+  const device = devices[draw(devices.length)];
+  const bits = BigInt(new Map(data.types).get(device.type));
+  const expected = said(model.name, given, ["--new-tokens", String(news)]);
+  const at = `${news} new tokens of ${model.name} at ${[...given].map((pair) => pair.join("=")).join(", ")}`;
+  const least = (part) => Math.max(Number(part["matmul-flops"]) / device.peak, Number(ledger.needed(part, bits)) / device.bandwidth);
+  let found;
+  try {
+    found = ledger.generation(model, given, news, least);
+  } catch (problem) {
+    if (expected.refused) refusals += 1;
+    else wrong.push(`${at}: the page refuses (${problem.message}), the command does not`);
+    return;
+  }
+  if (expected.refused) return void wrong.push(`${at}: the command refuses (${expected.refused.trim()})`);
+  const bound = said(model.name, given, ["--new-tokens", String(news), "--device", device.name, "--dtype", device.type]);
+  for (const phase of ["prompt", "steps"]) {
+    const [run, told] = [found[phase], expected[phase]];
+    for (const [name, own, other] of [["macs", run.macs, told.macs], ["flops", run.flops, told.flops], ["read", run.read, told.bytes_read], ["written", run.written, told.bytes_written]]) {
+      numbers += 1;
+      if (own !== other) wrong.push(`${at}: ${name} of ${phase} is ${own} on the page, ${other} by the command`);
+    }
+    const { seconds, bytes } = bound.phases.find((one) => one.phase === (phase === "prompt" ? "prompt" : "new tokens")) ?? { seconds: 0, bytes: 0n };
+    numbers += 2;
+    if (ledger.needed(run, bits) !== bytes) wrong.push(`${at}: ${phase} needs ${ledger.needed(run, bits)} bytes as ${device.type} on the page, ${bytes} by the command`);
+    if (Math.abs(run.least - seconds) > 1e-9 * seconds) wrong.push(`${at}: ${phase} takes at least ${run.least} s on ${device.name} as ${device.type} on the page, ${seconds} by the command`);
+  }
+  generations += 1;
 }
 
 /** A training step, as `compare`. */
@@ -188,6 +222,7 @@ async function main() {
       if (past) continue;
       compareTraining(model, given, type);
       compareTools(model, given);
+      compareGeneration(model, given);
     }
   }
 
@@ -226,7 +261,7 @@ async function main() {
   compareTour();
   console.log(`pasted: ${pasted} configurations read, ${refused} refused`);
   console.log(`tools: ${printed} numbers, ${silent} times none and why`);
-  console.log(`page: ${numbers} numbers of ${chosen.length} models at ${compared} settings and ${steps} training steps compared, ${refusals} refused by both, ${wrong.length} wrong`);
+  console.log(`page: ${numbers} numbers of ${chosen.length} models at ${compared} settings and ${steps} training steps and ${generations} generations compared, ${refusals} refused by both, ${wrong.length} wrong`);
   if (wrong.length) {
     console.log(wrong.slice(0, 20).join("\n"));
     process.exit(1);

@@ -69,6 +69,20 @@ impl DeviceRoof {
     }
 }
 
+/// Elements of a cache that a node is handed and has no need of: those of tokens before a window.
+pub(crate) fn unseen(graph: &Graph, node: &Node, operand: Var) -> Poly {
+    let buffer = graph.buffer_of(operand);
+    let cache = graph.caches().iter().find(|cache| [cache.past, cache.present].contains(&buffer));
+    let read = node.inputs.iter().zip(graph.operand_bytes(node));
+    let reads = read.filter(|(own, _)| **own == operand).any(|(_, bytes)| !bytes.is_zero());
+    match cache.filter(|_| reads) {
+        Some(cache) => {
+            (graph.shape(cache.past).elements() - &cache.held) * graph.multiplicity(node)
+        }
+        None => Poly::zero(),
+    }
+}
+
 /// What a node does and moves, as formulas.
 struct Work {
     path: String,
@@ -105,11 +119,9 @@ impl Works {
             for (operand, bytes) in own.inputs.iter().zip(stored.operand_bytes(own)) {
                 let buffer = stored.buffer_of(*operand);
                 let mut moved = bytes.ratio(8, 1);
-                if let Some(cache) = cache(buffer).filter(|_| !moved.is_zero()) {
-                    // Of tokens before a window nothing is needed.
-                    let past = stored.shape(cache.past);
-                    let unseen = past.elements() - &cache.held;
-                    moved += unseen * -(past.elem.bits() as i64) * stored.multiplicity(own);
+                if cache(buffer).is_some() {
+                    let past = &stored.node(buffer).shape;
+                    moved += unseen(&stored, own, *operand) * -(past.elem.bits() as i64);
                     cached += &moved;
                 }
                 if let Op::Source(Source::Param { .. }) = &stored.node(buffer).op {

@@ -21,6 +21,9 @@ fn a_size_too_large_for_a_grid_is_told_with_its_own_symbol() {
         Some(AccountError::Large { symbol, .. }) => assert_eq!(symbol.to_string(), "n"),
         other => panic!("{other:?}"),
     }
+    // A symbol of one size is no sweep: it may be as large as anywhere.
+    sweeps[1].sizes = std::iter::once(opledger_dims::Integer::pow(&huge, 60)).collect();
+    assert_eq!(model.grid(&sweeps).unwrap().points().count(), 2);
     assert!(matches!(
         model.grid(&[sweep("n", &[1]), sweep("n", &[2])]),
         Err(AccountError::Twice { .. })

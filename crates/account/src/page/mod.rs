@@ -8,8 +8,8 @@ mod training;
 
 use opledger_conventions::Convention;
 use opledger_dims::{Class, Symbol};
-use opledger_ir::{Elem, Kind};
-use opledger_models::{Preset, harmless_keys, presets};
+use opledger_ir::{Elem, Kind, SizeRole};
+use opledger_models::{Logits, Preset, Request, harmless_keys, presets};
 use opledger_report::{CONVENTIONS, Page, PageDevice, PageModel, PageTool};
 
 use self::readers::{known, readers};
@@ -88,6 +88,16 @@ fn page_device(device: &KnownDevice) -> PageDevice {
     }
 }
 
+/// A model as it generates: with a cache, and scores of the last token alone; none where an encoder runs first.
+fn generating(model: &Model) -> Result<Option<Model>, AccountError> {
+    if model.source_part()?.is_some() {
+        return Ok(None);
+    }
+    let request = Request { past: true, logits: Logits::Last, ..*model.request() };
+    let own = model.with_cache(request)?;
+    Ok(own.filter(|own| own.graph().size_of(SizeRole::Past).is_some()))
+}
+
 fn page_model(
     preset: &Preset,
     tools: &[Convention],
@@ -100,6 +110,7 @@ fn page_model(
     let cached = model.with_cache(*model.request())?;
     let cached = cached.filter(|model| !model.graph().caches().is_empty());
     let cached = cached.map(|model| structure(&model, texts)).transpose()?;
+    let generating = generating(&model)?.map(|model| structure(&model, texts)).transpose()?;
     let sizes = model.graph().complete(model.sizes())?;
     let asked = texts.structures[plain].free.iter().map(|name| Symbol::from(&**name));
     let asked: Vec<Symbol> = asked.filter(|symbol| sizes.get(symbol).is_none()).collect();
@@ -116,6 +127,7 @@ fn page_model(
         notes: model.conditions(),
         plain,
         cached,
+        generating,
         untrained: training.as_ref().err().cloned(),
         training: training.ok(),
         tools,

@@ -7,6 +7,7 @@ use opledger_ir::{Cached, Cost, Definition, Elem, Graph, Operation, SizeRole, St
 use opledger_report::{PageCache, PageCost, PageStructure};
 
 use super::texts::SharedTexts;
+use crate::bounds::unseen;
 use crate::emitted::course;
 use crate::kinds::{LayerKind, kind, place};
 use crate::{AccountError, Model};
@@ -21,6 +22,8 @@ struct Row {
     written: Poly,
     /// Bytes of both where reals take 16 bits.
     narrow: Poly,
+    /// Elements of caches among those that are read, of which nothing is needed.
+    unseen: Poly,
 }
 
 /// The formulas of a model, by their place.
@@ -35,7 +38,9 @@ pub(super) fn structure(model: &Model, texts: &mut SharedTexts) -> Result<usize,
         let counts = row.cost.total();
         needed.extend(counts.iter().flat_map(|(_, poly)| poly.symbols()));
         needed.extend(
-            [&row.params, &row.read, &row.written, &row.narrow].into_iter().flat_map(Poly::symbols),
+            [&row.params, &row.read, &row.written, &row.narrow, &row.unseen]
+                .into_iter()
+                .flat_map(Poly::symbols),
         );
     }
     needed.extend(active.symbols());
@@ -93,14 +98,15 @@ fn written(row: &Row, texts: &mut SharedTexts) -> (usize, usize) {
             counts.extend([at, texts.formula(&total[class])]);
         }
     }
-    let others = [&row.cost.macs(), &row.params, &row.read, &row.written, &row.narrow];
+    let macs = row.cost.macs();
+    let others = [&macs, &row.params, &row.read, &row.written, &row.narrow, &row.unseen];
     let others = others.map(|poly| texts.formula(poly));
     (texts.path(row.path.clone()), texts.cost(PageCost(row.kind, counts, others)))
 }
 
 fn rows(graph: &Graph) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    let mut known: HashMap<(String, usize), usize> = HashMap::new();
+    let mut known: HashMap<(String, usize, Option<[Poly; 2]>), usize> = HashMap::new();
     let stored = graph.stored(Storage::uniform(Elem::Bf16));
     for (node, narrow) in graph.nodes().iter().zip(stored.nodes()) {
         let cost = graph.node_cost(node);
@@ -114,7 +120,12 @@ fn rows(graph: &Graph) -> Vec<Row> {
         }
         let own = kind(graph, node);
         let kind = LayerKind::ALL.into_iter().position(|kind| kind == own).unwrap_or_default();
-        let key = (place(graph, node), kind);
+        let operands = node.inputs.iter().map(|operand| unseen(graph, node, *operand));
+        let unseen: Poly = operands.sum();
+        // Whether operations or memory bound a node is a question to each: those with products stay apart.
+        let products = Some(cost.macs()).filter(|macs| !macs.is_zero());
+        let products = products.map(|macs| [macs, narrow.clone()]);
+        let key = (place(graph, node), kind, products);
         match known.get(&key) {
             Some(at) => {
                 let row = &mut rows[*at];
@@ -123,11 +134,12 @@ fn rows(graph: &Graph) -> Vec<Row> {
                 row.read += read;
                 row.written += written;
                 row.narrow += narrow;
+                row.unseen += unseen;
             }
             None => {
                 known.insert(key.clone(), rows.len());
-                let (path, kind) = key;
-                rows.push(Row { path, kind, cost, params, read, written, narrow });
+                let (path, kind, _) = key;
+                rows.push(Row { path, kind, cost, params, read, written, narrow, unseen });
             }
         }
     }

@@ -18,8 +18,8 @@ pub(super) fn tools() -> Result<Vec<Convention>, AccountError> {
 }
 
 /// The first size that is put in for a symbol, and how far the next is, where there are positions for four
-/// times as much: large enough for windows of a convolution to fit.
-const FIRST: u64 = 32;
+/// times as much; where windows of convolutions do not fit in it, as in samples of a sound, the second.
+const FIRST: [u64; 2] = [32, 4096];
 /// How far the sizes go at which a polynomial is held against the count, where positions do not end before:
 /// further than windows and chunks of published models.
 const FARTHEST: u64 = 1 << 20;
@@ -55,20 +55,27 @@ pub(super) fn counts(
     let items = [SizeRole::Batch, SizeRole::Images].map(|role| graph.size_of(role));
     let limit = model.recorded().positions.as_ref().filter(|limit| !limit.computed);
     let most = limit.map_or(FARTHEST, |limit| limit.tokens);
-    let degree_and_first = |symbol| match items.contains(&Some(symbol)) {
-        // Items are computed one like the other.
-        true => (1, 1),
-        false => (2, FIRST.min(most / 4).max(1)),
+    let along = |first: u64| -> Vec<Along> {
+        let degree_and_first = |symbol| match items.contains(&Some(symbol)) {
+            // Items are computed one like the other.
+            true => (1, 1),
+            false => (2, first.min(most / 4).max(1)),
+        };
+        free.iter().map(|symbol| Along::new(symbol, degree_and_first(symbol), most)).collect()
     };
-    let along = free.iter().map(|symbol| Along::new(symbol, degree_and_first(symbol), most));
-    let along: Vec<Along> = along.collect();
     let all = |sizes: &Binding| -> Result<Totals, AccountError> {
         model.counted_at(sizes)?.convention_counter(None, &[])?.totals(tools)
     };
-    let counted = grid(&along).map(|steps| Ok((steps.clone(), all(&sizes(&along, &steps))?)));
-    let counted: Result<BTreeMap<Vec<u64>, Totals>, AccountError> = counted.collect();
-    let counted = match counted {
-        Ok(counted) => counted,
+    let counted = |along: &[Along]| -> Result<BTreeMap<Vec<u64>, Totals>, AccountError> {
+        grid(along).map(|steps| Ok((steps.clone(), all(&sizes(along, &steps))?))).collect()
+    };
+    let at = |first: u64| -> Result<_, AccountError> {
+        let along = along(first);
+        let counted = counted(&along)?;
+        Ok((along, counted))
+    };
+    let (along, counted) = match at(FIRST[0]).or_else(|_| at(FIRST[1])) {
+        Ok(found) => found,
         Err(problem) => {
             let why = problem.to_string();
             return tools.iter().map(|_| PageToolCount::Nothing(why.clone())).collect();

@@ -137,17 +137,16 @@ const Ledger = (() => {
       const wrong = problem(model, structure, given, size);
       if (wrong) throw new Error(wrong);
       const at = (id) => value(formula(id), size);
-      const rows = [];
       const [places, costs] = structure.rows.map((list) => data.lists[list]);
-      for (let i = 0; i < costs.length; i += 1) {
-        const [kind, classes, [macs, params, read, written, narrow]] = data.costs[costs[i]];
+      const parts = costs.map((cost, i) => {
+        const [kind, classes, [macs, params, read, written, narrow, unseen]] = data.costs[cost];
         const counts = data.classes.map(() => 0n);
         for (let j = 0; j < classes.length; j += 2) counts[classes[j]] = at(classes[j + 1]);
         const flops = counts.reduce((all, one) => all + one, 0n);
-        const others = { macs: at(macs), params: at(params), read: at(read), written: at(written), narrow: at(narrow) };
-        const row = { path: paths[places[i]], kind, counts, flops, ...others };
-        rows.push({ ...row, "matmul-flops": 2n * others.macs });
-      }
+        const others = { macs: at(macs), params: at(params), read: at(read), written: at(written), narrow: at(narrow), unseen: at(unseen) };
+        return { path: paths[places[i]], kind, counts, flops, ...others, "matmul-flops": 2n * others.macs };
+      });
+      const rows = merged(parts);
       const total = {};
       for (const name of ["flops", "macs", "params", "read", "written"]) {
         total[name] = rows.reduce((all, row) => all + row[name], 0n);
@@ -155,7 +154,87 @@ const Ledger = (() => {
       total["matmul-flops"] = 2n * total.macs;
       total.counts = data.classes.map((_, c) => rows.reduce((all, row) => all + row.counts[c], 0n));
       total.active = at(structure.active);
-      return { rows, total, size };
+      return { parts, rows, total, size };
+    }
+
+    /** Parts of one place and one kind as one row. */
+    function merged(parts) {
+      const rows = new Map();
+      for (const part of parts) {
+        const key = `${part.kind} ${part.path}`;
+        const row = rows.get(key);
+        if (!row) {
+          rows.set(key, { ...part, counts: [...part.counts] });
+          continue;
+        }
+        for (const [name, n] of Object.entries(part)) if (typeof n === "bigint" || name === "least") row[name] += n;
+        part.counts.forEach((n, at) => { row.counts[at] += n; });
+      }
+      return [...rows.values()];
+    }
+
+    /** The costs of a run and how often each occurs; those that change with the cache apart from those that do not. */
+    function costsOf(structure) {
+      const times = new Map();
+      for (const cost of data.lists[structure.rows[1]]) times.set(cost, (times.get(cost) ?? 0n) + 1n);
+      const steps = new Map(structure.steps);
+      const known = new Map([[structure.roles.past, true]]);
+      const mentions = (own) => (typeof own === "number" ? formula(own).some(({ powers }) => powers.some(([name]) => changes(name))) : own.slice(1).some(mentions));
+      const changes = (name) => {
+        if (!known.has(name)) {
+          known.set(name, false);
+          const product = structure.products.some(([whole, a, b]) => [whole, a, b].includes(name) && [whole, a, b].some((other) => other !== name && changes(other)));
+          known.set(name, product || (steps.has(name) && mentions(steps.get(name))));
+        }
+        return known.get(name);
+      };
+      const all = [...times].map(([cost, times]) => {
+        const [, classes, others] = data.costs[cost];
+        const flops = sum(classes.filter((_, at) => at % 2 === 1).map(formula));
+        return { times, formulas: [flops, ...others.map(formula)], changing: [...classes.filter((_, at) => at % 2 === 1), ...others].some(mentions) };
+      });
+      return [all.filter(({ changing }) => changing), all.filter(({ changing }) => !changing)];
+    }
+
+    const none = () => ({ flops: 0n, macs: 0n, read: 0n, written: 0n, narrow: 0n, unseen: 0n, least: 0 });
+
+    /** What costs sum to at sizes; how long a part takes at least is asked. */
+    function summed(costs, size, least) {
+      const all = none();
+      for (const { times, formulas } of costs) {
+        const [flops, macs, , read, written, narrow, unseen] = formulas.map((own) => value(own, size));
+        const part = { flops, macs, read, written, narrow, unseen, "matmul-flops": 2n * macs };
+        for (const name of Object.keys(all)) all[name] += name === "least" ? Number(times) * least(part) : times * part[name];
+      }
+      return all;
+    }
+
+    /** One run while a model generates: so many tokens against so many in the cache. */
+    function step(model, given, n, p, least) {
+      const structure = data.structures[model.generating];
+      const at = new Map([...given, [structure.roles.tokens, n], [structure.roles.past, p]]);
+      const size = sizes(structure, [...own(model), ...at]);
+      const wrong = problem(model, structure, at, size);
+      if (wrong) throw new Error(wrong);
+      return summed(costsOf(structure).flat(), size, least);
+    }
+
+    /** A run over the prompt, which gives the first of the new tokens, and a run for each of the others. */
+    function generation(model, given, news, least) {
+      const structure = data.structures[model.generating];
+      const { tokens, past } = structure.roles;
+      const prompt = given.get(tokens);
+      const [changing, same] = costsOf(structure);
+      const steps = none();
+      const add = (run, times) => { for (const name of Object.keys(steps)) steps[name] += name === "least" ? Number(times) * run[name] : times * run[name]; };
+      const sizesAt = (p) => sizes(structure, [...own(model), ...given, [tokens, 1n], [past, p]]);
+      const first = step(model, given, prompt, 0n, least);
+      if (news > 1n) {
+        step(model, given, 1n, prompt + news - 2n, least);
+        add(summed(same, sizesAt(prompt), least), news - 1n);
+        for (let p = prompt; p < prompt + news - 1n; p += 1n) add(summed(changing, sizesAt(p), least), 1n);
+      }
+      return { prompt: first, steps };
     }
 
     /** The formulas of all scalar operations, kind by kind. */
@@ -225,6 +304,9 @@ const Ledger = (() => {
       return wide + ((wide - row.narrow) * (bits - 32n)) / 16n;
     }
 
+    /** Bytes of those that a row moves which it needs. */
+    const needed = (row, bits) => moved(row, bits) - (row.unseen * bits) / 8n;
+
     /** What tools print for a published model without a cache: a count, or why there is none. */
     function tools(model, given) {
       return data.tools.map((tool, at) => {
@@ -272,7 +354,7 @@ const Ledger = (() => {
       };
     }
 
-    return { data, model, asked, count, shares, whole, memory, moved, policies, tools, training };
+    return { data, model, asked, count, generation, merged, shares, step, whole, memory, moved, needed, policies, tools, training };
   }
 
   return { terms, sum, value, product, ledger };

@@ -12,7 +12,7 @@ const Glance = (() => {
         const heading = get(section);
         heading.tabIndex = -1;
         heading.focus({ preventScroll: true });
-        heading.scrollIntoView({ block: "start" });
+        heading.closest("section").scrollIntoView({ block: "start" });
       });
       const item = element("li");
       item.append(button);

@@ -25,6 +25,8 @@ const TOOLS: &str = include_str!("tools.js");
 const STEP: &str = include_str!("step.js");
 /// Bounds of devices.
 const ROOFLINE: &str = include_str!("roofline.js");
+/// A text that is generated.
+const GENERATE: &str = include_str!("generate.js");
 /// The answers in a few words.
 const GLANCE: &str = include_str!("glance.js");
 /// The tour.
@@ -51,6 +53,7 @@ impl Page {
             ("/*tools*/", TOOLS.to_owned()),
             ("/*step*/", STEP.to_owned()),
             ("/*roofline*/", ROOFLINE.to_owned()),
+            ("/*generate*/", GENERATE.to_owned()),
             ("/*glance*/", GLANCE.to_owned()),
             ("/*tour*/", TOUR.to_owned()),
             ("/*show*/", SHOW.to_owned()),

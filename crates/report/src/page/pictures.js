@@ -80,9 +80,9 @@ const Pictures = (() => {
     const verdict = `${held} ${what} take ${digits(taken)} bytes: ${taken <= limit ? "they fit" : "they do not fit"}; what is computed on the way comes on top`;
     const found = longest(view, limit);
     get("fits").textContent = `${verdict}. ${fits(view, found)}`.trim();
-    const now = `${aboutBytes(taken)} of ${state.memory} ${what}`;
+    const now = `${aboutBytes(taken)} of ${state.memory}`;
     if (!found.tokens) return ["Does it fit?", taken <= limit ? "yes" : "no", now];
-    return ["Longest text that fits", digits(found.tokens), `tokens, by ${found.by}; now ${now}`];
+    return ["Longest text that fits", digits(found.tokens), `tokens, by ${found.short}; now ${now}`];
   }
 
   /** How many tokens of each item have positions, and room for keys and values beside the parameters; null where nothing says so. */
@@ -96,7 +96,7 @@ const Pictures = (() => {
       return memory.parameters + memory.cache <= limit;
     };
     if (!fit(1n)) return { tokens: 0n };
-    if (!computed && fit(BigInt(positions))) return { tokens: BigInt(positions), by: "its positions" };
+    if (!computed && fit(BigInt(positions))) return { tokens: BigInt(positions), by: "its positions", short: "its positions" };
     let [low, high] = [1n, 2n];
     while (fit(high) && high < 2n ** 50n) [low, high] = [high, high * 2n];
     if (high >= 2n ** 50n) return { tokens: null, by: "nothing" };
@@ -105,7 +105,7 @@ const Pictures = (() => {
       if (fit(middle)) low = middle; else high = middle;
     }
     const made = positions !== null && low > BigInt(positions) ? ` (it was made for ${digits(BigInt(positions))})` : "";
-    return { tokens: low, by: `keys and values alone${made}` };
+    return { tokens: low, by: `keys and values alone${made}`, short: "keys and values" };
   }
 
   function fits({ state, own }, { tokens, by }) {

@@ -3,11 +3,17 @@
 const Roofline = (() => {
   const { get, digits, drawn, wide, redraw, table, about, seconds, element } = Dom;
 
-  /** What a row does and moves, and how long that takes at least. */
-  function bound(row, peak, bandwidth) {
-    const [flops, bytes] = [Number(row["matmul-flops"]), Number(row.moved)];
-    const [computing, moving] = [flops / peak, bytes / bandwidth];
-    return { ...row, intensity: bytes === 0 ? 0 : flops / bytes, by: computing > moving ? "operations" : "memory", least: Math.max(computing, moving) };
+  /** How long a part takes at least on a device: its operations or its bytes. */
+  const least = (ledger, peak, bandwidth, bits) => (part) => Math.max(Number(part["matmul-flops"]) / peak, Number(ledger.needed(part, bits)) / bandwidth);
+
+  /** Rows, each bounded part by part. */
+  function bounds(ledger, parts, peak, bandwidth, bits) {
+    const time = least(ledger, peak, bandwidth, bits);
+    const rows = ledger.merged(parts.map((part) => ({ ...part, moved: ledger.needed(part, bits), least: time(part) })));
+    return rows.map((row) => {
+      const [flops, bytes] = [Number(row["matmul-flops"]), Number(row.moved)];
+      return { ...row, intensity: bytes === 0 ? 0 : flops / bytes, by: flops / peak > bytes / bandwidth ? "operations" : "memory" };
+    });
   }
 
   function picture(rows, peak, bandwidth, all) {
@@ -47,7 +53,7 @@ const Roofline = (() => {
       get("bound-said").textContent = `No figure was read for what ${device.name} does in products of ${state.type}; it is known for ${device.peaks.map(([type]) => type).join(", ")} (“Stored as” chooses).`;
       return ["Time, at least", "unknown", `no figure of ${device.name} for ${state.type}`];
     }
-    const rows = counted.rows.map((row) => bound({ ...row, moved: ledger.moved(row, bits) }, peak[1], device.bandwidth));
+    const rows = bounds(ledger, counted.parts, peak[1], device.bandwidth, bits);
     const all = rows.reduce((sum, row) => sum + row.least, 0);
     get("bound-said").textContent = `${device.name} does at most ${digits(BigInt(peak[1]))} operations a second in products of ${state.type} (dense) and moves at most ${digits(BigInt(device.bandwidth))} bytes a second. One after the other, with nothing fused, each module reading its operands and writing its results once, the whole takes at least ${seconds(all)}. A run that fuses modules moves less than this, and takes less where memory is the bound.`;
     picture(rows, peak[1], device.bandwidth, all || 1);
@@ -60,5 +66,5 @@ const Roofline = (() => {
     return ["Time, at least", seconds(all), `on ${device.name}; ${2 * moving > all ? "memory" : "operations"} for most of it`];
   }
 
-  return { show };
+  return { least, show };
 })();

@@ -190,6 +190,7 @@ const Show = (() => {
           ["Parameters", about(total.params), `${aboutBytes(memory.parameters)} as ${state.type}`, "h-total"],
           [...Pictures.bar(view), "h-memory"],
           [...Roofline.show(view), "h-bound"],
+          [...Generate.show(view), "h-generation"],
           [...Step.show(view), "h-step"],
           [...Tools.show(view), "h-tools"],
         ]);
@@ -210,7 +211,7 @@ const Show = (() => {
   /** The setting as the fragment of the address. */
   function remember() {
     const names = fields(model()).map(([name]) => name);
-    const pairs = [["model", state.model], ...names.map((name) => [name, state.sizes[name]]), ["type", state.type], ["device", state.device], ["recompute", state.recompute], ["optimizer", state.optimizer], ["of", state.quantity], ["sort", state.sort], ["memory", state.memory], ["beside", state.beside]];
+    const pairs = [["model", state.model], ...names.map((name) => [name, state.sizes[name]]), ["type", state.type], ["device", state.device], ["recompute", state.recompute], ["optimizer", state.optimizer], ["of", state.quantity], ["sort", state.sort], ["memory", state.memory], ["new", state.news], ["beside", state.beside]];
     const text = pairs.filter(([, value]) => value).map((pair) => pair.map(encodeURIComponent).join("=")).join("&");
     try { history.replaceState(null, "", `#${text}`); } catch { /* a viewer without addresses */ }
   }
@@ -232,6 +233,7 @@ const Show = (() => {
       else if (name === "of") state.quantity = one("quantity", value, QUANTITIES) ?? state.quantity;
       else if (name === "sort") state.sort = one("order", value, ["order", ...QUANTITIES]) ?? state.sort;
       else if (name === "memory") state.memory = value;
+      else if (name === "new") state.news = value;
       else if (/^\w{1,20}$/.test(name)) state.sizes[name] = value;
     }
     return wrong;
@@ -261,6 +263,7 @@ const Show = (() => {
     options("quantity", QUANTITIES.map((name) => [name, CALLED[name] ?? name]), state.quantity);
     options("sort", [["order", "order in the model"], ...QUANTITIES.map((name) => [name, CALLED[name] ?? name])], state.sort);
     get("memory").value = state.memory;
+    get("news").value = state.news;
     showFields();
   }
 
@@ -292,7 +295,7 @@ const Show = (() => {
   }
 
   function begin() {
-    state = { model: "llama-3.1-8b", beside: "", type: "bf16", device: "h100-sxm", recompute: "none", optimizer: "adamw", quantity: "macs", sort: "order", memory: "80GB", sizes: {} };
+    state = { model: "llama-3.1-8b", beside: "", type: "bf16", device: "h100-sxm", recompute: "none", optimizer: "adamw", quantity: "macs", sort: "order", memory: "80GB", news: "256", sizes: {} };
     const wrong = recall();
     fill();
     update();
@@ -324,6 +327,7 @@ const Show = (() => {
     for (const [id, name] of [["beside", "beside"], ["type", "type"], ["recompute", "recompute"], ["optimizer", "optimizer"], ["quantity", "quantity"], ["sort", "sort"]]) chosen(id, name);
     get("paste").addEventListener("input", take);
     get("memory").addEventListener("input", () => { state.memory = get("memory").value; update(); });
+    get("news").addEventListener("input", () => { state.news = get("news").value; update(); });
     get("setting").addEventListener("submit", (event) => event.preventDefault());
     addEventListener("hashchange", begin);
     addEventListener("resize", update);

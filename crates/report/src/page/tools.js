@@ -52,7 +52,7 @@ const Tools = (() => {
     get("tools-why").textContent = first ? `opledger explain macs ${first.name.split("@")[0]} ${own.name}${sets}` : "";
     const different = new Set(counts).size;
     if (!different) return ["Tools would print", "no number", `${silent.length} have none for this model`];
-    return ["Tools would print", `${different} ${different === 1 ? "number" : "numbers"}`, different === 1 ? about(counts[0]) : `from ${about(counts[0])} to ${about(counts.at(-1))}`];
+    return ["Tools would print", different === 1 ? about(counts[0]) : String(different), different === 1 ? "all of them" : `numbers, from ${about(counts[0])} to ${about(counts.at(-1))}`];
   }
 
   const times = (count, macs) => (macs === 0n ? "" : (Number((count * 10000n) / macs) / 10000).toFixed(3));

@@ -52,7 +52,8 @@ pub struct Page {
 }
 
 /// What a row costs: its kind, by place; scalar operations, class and formula in turn, those that are not
-/// none; macs, parameters, bytes read, bytes written, and both together where reals take 16 bits.
+/// none; macs, parameters, bytes read, bytes written, both together where reals take 16 bits, and what of caches
+/// is not needed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct PageCost(
     /// The kind.
@@ -60,8 +61,8 @@ pub struct PageCost(
     /// Scalar operations.
     pub Vec<FormulaId>,
     /// Multiplications inside contractions, parameters, bytes read, bytes written, bytes read and written where
-    /// reals are `bf16` and not `f32`.
-    pub [FormulaId; 5],
+    /// reals are `bf16` and not `f32`, elements of caches among them of which nothing is needed.
+    pub [FormulaId; 6],
 );
 
 /// A computation, its sizes being symbols.
@@ -131,6 +132,8 @@ pub struct PageModel {
     pub plain: usize,
     /// The same with a cache, where it has one.
     pub cached: Option<usize>,
+    /// A run while it generates, where it has a cache and no encoder: scores of the last token alone.
+    pub generating: Option<usize>,
     /// A training step of it, by place.
     pub training: Option<usize>,
     /// Why there is none.
