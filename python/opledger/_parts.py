@@ -91,6 +91,7 @@ class SourceLines(list[SourceLine]):
             numbers=frozenset((2, 3, 4)),
             bars=[one.flops / whole for one in self],
             dispensable=("macs",),
+            whole=frozenset((0,)),
         )
 
     def __repr__(self) -> str:

@@ -257,6 +257,8 @@ class Count:
 
     def _formula_within(self, quantity: str, module: str) -> Formula:
         """A quantity of a module with all within it."""
+        if not isinstance(module, str):
+            raise OpledgerError(f"{module!r} is no path of a module, such as \"layers.0.attn\"")
         path, many = self._path_of(module, self._derived.record["nodes"])
 
         def terms(record: Any) -> list[Any]:
