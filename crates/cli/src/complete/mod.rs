@@ -202,9 +202,10 @@ fn models(current: &str) -> Vec<Candidate> {
     let published = known.iter().map(|own| Candidate::new(&own.name, own.family()));
     let layers = kinds().iter().flat_map(|kind| {
         let open = (!kind.keys.is_empty()).then(|| format!("{}:", kind.name));
-        [Some(kind.name.to_owned()), open].into_iter().flatten().map(|word| {
-            Candidate::new(word, kind.summary)
-        })
+        [Some(kind.name.to_owned()), open]
+            .into_iter()
+            .flatten()
+            .map(|word| Candidate::new(word, kind.summary))
     });
     published.chain(layers).collect()
 }

@@ -28,7 +28,8 @@ fn every_command_has_help_a_page_and_completions() {
     }
     assert!(stdout(&["man", "count"]).contains("assert"));
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        assert!(stdout(&["completions", shell]).contains("opledger complete"), "{shell}");
+        let script = stdout(&["completions", shell]);
+        assert!(script.contains("# opledger, for") && script.contains(" complete "), "{script}");
     }
 }
 

@@ -214,7 +214,8 @@ impl Account<Poly> {
             order => shown.sort_by_key(|(_, number)| Reverse(order.number(number))),
         }
         let rest = shown.split_off(most.unwrap_or(shown.len()).min(shown.len()));
-        let mut flops: Vec<Integer> = shown.iter().map(|(_, number)| number.flops.clone()).collect();
+        let mut flops: Vec<Integer> =
+            shown.iter().map(|(_, number)| number.flops.clone()).collect();
         self.nodes = shown.into_iter().map(|(node, _)| node).collect();
         if most.is_some() {
             let mut summed: Option<(AccountNode<Poly>, Integer)> = None;
@@ -268,7 +269,6 @@ impl AccountNode<Integer> {
     fn is_shown(&self) -> bool {
         !self.flops.is_zero() || !self.params_read.is_zero()
     }
-
 }
 
 impl<N: for<'a> AddAssign<&'a N>> AccountNode<N> {

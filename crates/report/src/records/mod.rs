@@ -57,8 +57,8 @@ pub use page::{
     PageProduct, PageReader, PageRecompute, PageStructure, PageTool, PageToolCount, PageTraining,
 };
 pub use parallel::{CutCollective, CutCost, FormulaValue, HeldWeights};
-pub use saved_count::written_by;
 pub use saved::{SavedCost, SavedModule};
+pub use saved_count::written_by;
 pub use side_by_side::SideBySide;
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{
