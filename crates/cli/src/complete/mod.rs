@@ -21,7 +21,7 @@ pub(crate) enum Shell {
     Fish,
     /// PowerShell
     #[value(name = "powershell")]
-    PowerShell,
+    Pwsh,
     /// Zsh
     Zsh,
 }
@@ -33,7 +33,7 @@ impl Shell {
             Shell::Bash => include_str!("bash.sh"),
             Shell::Elvish => include_str!("elvish.elv"),
             Shell::Fish => include_str!("fish.fish"),
-            Shell::PowerShell => include_str!("powershell.ps1"),
+            Shell::Pwsh => include_str!("powershell.ps1"),
             Shell::Zsh => include_str!("zsh.zsh"),
         }
     }

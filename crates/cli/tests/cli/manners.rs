@@ -76,7 +76,8 @@ fn words_are_completed_by_what_may_stand_there() {
         let found = completed(words);
         let mut wanted: Vec<&str> = all.split_whitespace().collect();
         let mut found: Vec<&str> = found.iter().map(String::as_str).collect();
-        (wanted.sort_unstable(), found.sort_unstable());
+        wanted.sort_unstable();
+        found.sort_unstable();
         assert_eq!(found, wanted, "{words}");
     }
     assert!(completed("derive mh").contains(&"mha:".to_owned()));
