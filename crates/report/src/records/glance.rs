@@ -1,64 +1,17 @@
 //! The rows of an account as people read them: in an order, the greatest of them, with shares.
 
 use std::cmp::Reverse;
-use std::fmt;
 use std::ops::AddAssign;
-use std::str::FromStr;
 
 use num_traits::Zero;
 use opledger_dims::{Integer, Poly};
 
+use super::RowOrder;
 use super::account::{Account, AccountNode, Bytes, KindSum};
 use crate::number::{percent, rounded};
 use crate::{Amount, Cell, Column, Row, Table};
 
-/// What the rows of an account are sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowOrder {
-    /// The path, from a to z.
-    Node,
-    /// Parameters, the most first.
-    Params,
-    /// Multiplications inside contractions, the most first.
-    Macs,
-    /// Scalar operations, the most first.
-    Flops,
-    /// Bytes read, the most first.
-    BytesRead,
-    /// Bytes written, the most first.
-    BytesWritten,
-}
-
 impl RowOrder {
-    /// Every order.
-    pub const ALL: [RowOrder; 6] = [
-        RowOrder::Node,
-        RowOrder::Params,
-        RowOrder::Macs,
-        RowOrder::Flops,
-        RowOrder::BytesRead,
-        RowOrder::BytesWritten,
-    ];
-
-    /// The name of its column.
-    pub fn name(self) -> &'static str {
-        match self {
-            RowOrder::Node => "node",
-            RowOrder::Params => "params",
-            RowOrder::Macs => "macs",
-            RowOrder::Flops => "flops",
-            RowOrder::BytesRead => "bytes-read",
-            RowOrder::BytesWritten => "bytes-written",
-        }
-    }
-
-    fn is_of_bytes(self) -> bool {
-        match self {
-            RowOrder::BytesRead | RowOrder::BytesWritten => true,
-            RowOrder::Node | RowOrder::Params | RowOrder::Macs | RowOrder::Flops => false,
-        }
-    }
-
     pub(super) fn number<N>(self, node: &AccountNode<N>) -> Option<&N> {
         match self {
             RowOrder::Node => None,
@@ -68,21 +21,6 @@ impl RowOrder {
             RowOrder::BytesRead => Some(&node.bytes.read),
             RowOrder::BytesWritten => Some(&node.bytes.written),
         }
-    }
-}
-
-impl fmt::Display for RowOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for RowOrder {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let order = RowOrder::ALL.into_iter().find(|order| order.name() == name);
-        order.ok_or_else(|| format!("there is no column `{name}` to sort by"))
     }
 }
 
