@@ -144,7 +144,7 @@ def assert_flops(
     kwargs: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Count:
-    """Fails unless an assertion holds, such as ``"flops <= 2.5e9"`` or ``"params == 124439808"``.
+    """Fails unless an assertion holds, such as ``"flops <= 2.5G"`` or ``"params == 124439808"``.
 
     ``assert_flops("gpt2", "params == 124439808", sizes={"n": 16})`` needs no inputs. Several assertions are a list. The
     other arguments are those of :func:`count`, whose result is returned.

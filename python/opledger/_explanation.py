@@ -58,8 +58,6 @@ class Explanation:
                 + ("all of it" if self.unaccounted == 0 else f"all but {self.unaccounted:,}"),
                 *self.notes,
             ],
-            # The title has both sums.
-            dispensable=(second, first),
         )
 
     def __repr__(self) -> str:

@@ -170,9 +170,10 @@ class Formula:
 
     __radd__ = __add__
 
-    def evaluated(self, evaluate: Callable[[Mapping[str, int]], int]) -> Formula:
-        """The same, of which somebody knows the value where sizes that it is called with leave symbols open."""
-        return Formula(self.text, self._written, evaluate, self._sizes, self._holds, self._meanings)
+    def divided(self, by: int, evaluate: Callable[[Mapping[str, int]], int]) -> Formula:
+        """A part of so many that are equal; `evaluate` has its value where sizes leave symbols open."""
+        text = _written({monomial: value / by for monomial, value in self._terms.items()})
+        return Formula(text, self._written, evaluate, self._sizes, self._holds, self._meanings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Symbols that the model defines are to be given to a copy.

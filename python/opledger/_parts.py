@@ -91,6 +91,7 @@ class SourceLines(list[SourceLine]):
             numbers=frozenset((2, 3, 4)),
             bars=[one.flops / whole for one in self],
             dispensable=("macs",),
+            whole=frozenset((0,)),
         )
 
     def __repr__(self) -> str:
@@ -151,12 +152,24 @@ class Named:
         """The class of a module, empty where it is not known."""
         return self._classes.get(self._first(path), "")
 
+    def many(self, path: str) -> int:
+        """How many modules a path stands for; 0 where that is not known."""
+        many = 1
+        while "*" in path:
+            numbers = self._numbers(path)
+            many *= len(numbers)
+            path = path.replace("*", numbers[0] if numbers else "0", 1)
+        return many
+
     def _first(self, path: str) -> str:
         """The path of the first layer of those that are one."""
         while "*" in path:
-            scope, _, rest = path.partition("*")
-            numbered = re.compile(re.escape(scope) + r"(\d+)" + re.escape(rest.partition("*")[0]) + r"(\.|$)")
-            numbers = dict.fromkeys(m[1] for one in self._classes if (m := numbered.match(one)))
-            alone = (n for n in numbers if not any(node.startswith(f"{scope}{n}.") for node in self._nodes))
-            path = scope + next(alone, "0") + rest
+            path = path.replace("*", next(iter(self._numbers(path)), "0"), 1)
         return path
+
+    def _numbers(self, path: str) -> list[str]:
+        """What the first `*` of a path stands for: numbers of layers, without those that stand alone."""
+        scope, _, rest = path.partition("*")
+        numbered = re.compile(re.escape(scope) + r"(\d+)" + re.escape(rest.partition("*")[0]) + r"(\.|$)")
+        numbers = dict.fromkeys(m[1] for one in self._classes if (m := numbered.match(one)))
+        return [n for n in numbers if not any(node.startswith(f"{scope}{n}.") for node in self._nodes)]

@@ -240,8 +240,8 @@ class Count:
 
         ``quantity`` is ``macs``, ``flops``, ``matmul_flops``, ``params``, ``bytes_read``,
         ``bytes_written``, or a class of operations such as ``add`` or ``exp``; ``module`` is the path of one, as
-        :meth:`by_module` has it, whose formula is that of all within it. Formulas of modules that stand side by side
-        add up to the formula of what is around them.
+        :meth:`by_module` or the model itself has it, whose formula is that of all within it. Formulas of modules that
+        stand side by side add up to the formula of what is around them.
         """
         if module is not None:
             return self._formula_within(quantity, module)
@@ -257,29 +257,38 @@ class Count:
 
     def _formula_within(self, quantity: str, module: str) -> Formula:
         """A quantity of a module with all within it."""
+        if not isinstance(module, str):
+            raise OpledgerError(f"{module!r} is no path of a module, such as \"layers.0.attn\"")
+        path, many = self._path_of(module, self._derived.record["nodes"])
 
         def terms(record: Any) -> list[Any]:
-            return [_pick_node(node, quantity) for node in self._within(module, record["nodes"])]
+            placed = self._placed(record["nodes"])
+            return [_pick_node(node, quantity) for own, node in placed if _is_within(own, path)]
 
         formulas = [Formula(str(value), holds=self._holds) for value in terms(self._derived.record)]
         whole = Formula.sum(formulas, self._definitions, self._names, self._source.meanings)
-        return whole.evaluated(lambda sizes: sum(terms(Count(self._source, sizes)._counted.record)))
+        # Equal layers cost the same.
+        return whole.divided(many, lambda sizes: sum(terms(Count(self._source, sizes)._counted.record)) // many)
 
-    def _within(self, module: str, nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        placed = self._placed(nodes)
-        found = [node for path, node in placed if not module or path == module or path.startswith(f"{module}.")]
-        if found:
-            return found
-        paths = dict.fromkeys(".".join(path.split(".")[:depth]) for path, _ in placed for depth in range(1, path.count(".") + 2))
-        paths.pop("", None)
-        equal = [path for path in paths if _like(path).fullmatch(module)]
-        if equal:
+    def _path_of(self, module: str, nodes: list[dict[str, Any]]) -> tuple[str, int]:
+        """The path under which a module stands in formulas, and how many modules stand under it."""
+        placed = [path for path, _ in self._placed(nodes)]
+        if any(_is_within(path, module) for path in placed):
+            return module, 1
+        paths = dict.fromkeys(
+            ".".join(path.split(".")[:depth]) for path in placed for depth in range(1, path.count(".") + 2)
+        )
+        equal = [path for path in paths if "*" in path and _like(path).fullmatch(module)]
+        if equal and (not self._source.classes or module in self._source.classes):
+            many = Named(self._source.classes, [node["path"] for node in nodes]).many(equal[0])
+            if many:
+                return equal[0], many
             raise OpledgerError(
                 f"`{module}` is one of several that are equal and told as one: module=\"{equal[0]}\" has them all"
             )
         near = difflib.get_close_matches(module, paths, 1)
         mend = f"did you mean `{near[0]}`? There" if near else "there"
-        first = [path for path in paths if "." not in path]
+        first = [path for path in paths if path and "." not in path]
         raise OpledgerError(f"there is no module `{module}`; {mend} are {', '.join(first) or 'none'}, and those within them")
 
     def _holds(self, sizes: Mapping[str, int]) -> None:
@@ -490,6 +499,10 @@ def _pick_node(node: Mapping[str, Any], quantity: str) -> Any:
         return 2 * macs if isinstance(macs, int) else Formula.sum([Formula(macs)] * 2).text
     # By the names that the record of the whole has.
     return _pick({**node, "params": {"total": node["params"]}}, key)
+
+
+def _is_within(path: str, module: str) -> bool:
+    return not module or path == module or path.startswith(f"{module}.")
 
 
 def _like(path: str) -> re.Pattern[str]:

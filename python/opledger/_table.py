@@ -39,6 +39,8 @@ class Table:
     below: list[str] = field(default_factory=list)
     #: Titles of columns that may be left out where there is no room for all, the first one first.
     dispensable: Sequence[str] = ()
+    #: Which columns are broken nowhere.
+    whole: frozenset[int] = frozenset()
 
     def text(self, width: int | None = None) -> str:
         """The table for a terminal of so many characters.
@@ -59,7 +61,8 @@ class Table:
         rows = [[printable(cell) for cell in row] for row in (self.head, *self.rows, *([self.total] if self.total else []))]
         natural = [max(len(row[at]) for row in rows) for at in range(len(self.head))]
         least = [
-            width if at in self.numbers else max(map(_longest, (row[at] for row in rows))) for at, width in enumerate(natural)
+            width if at in self.numbers | self.whole else max(map(_longest, (row[at] for row in rows)))
+            for at, width in enumerate(natural)
         ]
         kept = list(range(len(self.head)))
 

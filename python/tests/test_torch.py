@@ -457,5 +457,20 @@ class Transformers(unittest.TestCase):
             r.at(n=513).macs
 
 
+class FormulasOfModules(unittest.TestCase):
+    def test_a_layer_of_several_that_are_equal_has_its_own(self):
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        model = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+        r = opledger.count(model, (torch.zeros(2, 5, 16),), dynamic={"src": {0: "b", 1: "n"}})
+        for quantity in ("flops", "macs", "params", "exp"):
+            layers = [r.formula(quantity, module=f"layers.{at}") for at in range(3)]
+            self.assertEqual(sum(layers, opledger.Formula("0")), r.formula(quantity, module="layers"))
+            self.assertEqual(r.formula(quantity, module="layers"), r.formula(quantity))
+        self.assertEqual(r.formula("macs", module="layers.1.linear1"), "512·b·n")
+        self.assertEqual(r.formula("macs", module="layers.1.linear1")(b=2, n=5), 5120)
+        with self.assertRaisesRegex(opledger.OpledgerError, "there is no module `layers.3`"):
+            r.formula("macs", module="layers.3")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -177,7 +177,9 @@ mod tests {
         assert!(holds("params==124_439_808", 124_439_808) && !holds("params==124,439,808", 1));
         assert!(holds("flops <= 2.5G", 2_500_000_000) && !holds("flops <= 2.5 G", 2_500_000_001));
         assert!(holds("params == 117k", 117_000) && holds("macs > 1M", 1_000_001));
-        assert!(holds("macs < 1.5T", 1_499_999_999_999) && !holds("x < 0.0015P", 1_500_000_000_000));
+        assert!(
+            holds("macs < 1.5T", 1_499_999_999_999) && !holds("x < 0.0015P", 1_500_000_000_000)
+        );
         assert!(holds("macs<10^3", 999) && !holds("macs < 10^3", 1000));
         assert!(holds("fvcore@0.1.5 >= 1.5", 2) && !holds("x > 1.5", 1) && holds("x != 7", 8));
     }

@@ -168,7 +168,9 @@ impl<'a> ConventionCounter<'a> {
     ) -> Result<Vec<Result<Integer, String>>, AccountError> {
         let total = |convention: &Convention| match self.tally(convention) {
             Ok(tally) => Ok(Ok(tally.total())),
-            Err(AccountError::Convention(error)) if error.is_refusal() => Ok(Err(error.to_string())),
+            Err(AccountError::Convention(error)) if error.is_refusal() => {
+                Ok(Err(error.to_string()))
+            }
             Err(error) => Err(error),
         };
         conventions.iter().map(total).collect()

@@ -71,7 +71,9 @@ impl Model {
         let by = match (least == positions, limit) {
             (true, Some(limit)) => FittedBy::Positions(limit.key),
             // A state takes as much of any number of tokens.
-            (true, None) if need.at(&least)?.sum() == need.at(&1.into())?.sum() => FittedBy::Nothing,
+            (true, None) if need.at(&least)?.sum() == need.at(&1.into())?.sum() => {
+                FittedBy::Nothing
+            }
             (true, None) | (false, _) => FittedBy::Memory,
         };
         let none = least == Integer::default();

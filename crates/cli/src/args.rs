@@ -33,7 +33,7 @@ pub(crate) use count::{CountArgs, CountFormat, FitArgs};
 pub(crate) use derive::DeriveArgs;
 pub(crate) use diff::DiffArgs;
 pub(crate) use lists::{LayersArgs, MachineArgs, ModelsArgs, PageArgs};
-pub(crate) use manners::{CompleteArgs, CompletionsArgs, ManArgs};
+pub(crate) use manners::{CompleteArgs, CompletionsArgs, ManArgs, Shell};
 pub(crate) use parallel::ParallelArgs;
 pub(crate) use run::{Executor, GenerateArgs, RunArgs, TraceArgs, TracedBy};
 pub(crate) use tools::{ConventionsArgs, ExplainArgs};

@@ -135,9 +135,13 @@ pub(crate) enum Failure {
         "`{name}` is what is counted here, and is explained beside a tool: opledger explain fvcore {name} MODEL"
     )]
     OwnCount { name: String },
-    #[error("`{name}` was written by `opledger {by}`; a side is a model, or what `opledger count … --format json` wrote")]
+    #[error(
+        "`{name}` was written by `opledger {by}`; a side is a model, or what `opledger count … --format json` wrote"
+    )]
     OtherRecord { name: String, by: &'static str },
-    #[error("both sides are counts that were saved, which are not counted again: leave out --{option}")]
+    #[error(
+        "both sides are counts that were saved, which are not counted again: leave out --{option}"
+    )]
     SavedSides { option: &'static str },
     #[error("--format mermaid draws the graph of a model and no numbers: leave out --{option}")]
     Drawn { option: &'static str },

@@ -152,7 +152,9 @@ pub(crate) fn bytes(text: &str) -> Result<Integer, String> {
     // No model fits in less, so a unit was forgotten.
     if plain && all < LEAST_BYTES.into() {
         let number = escaped(number);
-        return Err(format!("`{number}` has no unit; write {number}GB, or {number}B if bytes are meant"));
+        return Err(format!(
+            "`{number}` has no unit; write {number}GB, or {number}B if bytes are meant"
+        ));
     }
     Ok(all)
 }

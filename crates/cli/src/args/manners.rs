@@ -1,8 +1,22 @@
 //! Arguments of what describes the command line itself.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use crate::complete::Shell;
+/// The shells that words are completed in.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Shell {
+    /// Bash
+    Bash,
+    /// Elvish
+    Elvish,
+    /// fish
+    Fish,
+    /// PowerShell
+    #[value(name = "powershell")]
+    Pwsh,
+    /// Zsh
+    Zsh,
+}
 
 /// Arguments of `completions`.
 #[derive(Debug, Args)]

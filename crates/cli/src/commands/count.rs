@@ -223,6 +223,11 @@ fn failed(args: &CountArgs, sized: &SizedModel<'_>) -> Result<Vec<String>, Failu
     Ok(failed)
 }
 
+/// The first option that is given.
+fn given(options: impl IntoIterator<Item = (&'static str, bool)>) -> Option<&'static str> {
+    options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+}
+
 impl CountArgs {
     /// A model, at the first of the sizes.
     fn open(&self, name: &str) -> Result<Model, Failure> {
@@ -235,15 +240,18 @@ impl CountArgs {
     /// An option that is about numbers, which a diagram has not.
     fn of_numbers(&self) -> Option<&'static str> {
         let options = [("depth", self.depth.is_some()), ("dtype", self.dtype.is_some())];
-        let own = options.into_iter().find(|(_, given)| *given).map(|(option, _)| option);
-        self.of_one_model().or(own)
+        given(self.of_one_count().into_iter().chain(options))
     }
 
     /// An option that is about one model alone.
     fn of_one_model(&self) -> Option<&'static str> {
         let swept = self.sizes.iter().any(|sweep| sweep.sizes.len() > 1);
-        let options = [
-            ("set with several sizes", swept),
+        given([("set with several sizes", swept)].into_iter().chain(self.of_one_count()))
+    }
+
+    /// What is about one count, and whether it is given.
+    fn of_one_count(&self) -> [(&'static str, bool); 9] {
+        [
             ("new-tokens", self.new_tokens.is_some()),
             ("sort", self.sort.is_some()),
             ("top", self.top.is_some()),
@@ -253,8 +261,7 @@ impl CountArgs {
             ("lengths", self.lengths.is_some()),
             ("convention", !self.conventions.is_empty()),
             ("assert", !self.assertions.is_empty()),
-        ];
-        options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+        ]
     }
 
     /// Refuses what is about one count where several are asked for.

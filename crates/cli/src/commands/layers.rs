@@ -29,7 +29,7 @@ fn key(key: &Key) -> KindKey {
         Domain::Size { least } => format!("size ≥ {least}"),
         Domain::Optional { least } => format!("size ≥ {least} or none"),
         Domain::Flag => "true or false".to_owned(),
-        Domain::Number { from, below } => format!("{from} ≤ number < {below}"),
+        Domain::Number { from, below } => format!("{} ≤ number < {}", short(from), short(below)),
         Domain::Activation => opledger_dims::Activation::NAMES.join(", "),
         Domain::Choice(words) => words.join(", "),
     };
@@ -39,4 +39,9 @@ fn key(key: &Key) -> KindKey {
         other => other.to_owned(),
     };
     KindKey { name: key.name.to_owned(), values, default, meaning: key.meaning.to_owned() }
+}
+
+/// A bound in few digits.
+fn short(number: f64) -> String {
+    if number.abs() < 1e6 { number.to_string() } else { format!("{number:e}") }
 }

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 use crate::args::{Cli, Command};
+use crate::complete::script;
 use crate::failure::Failure;
 use crate::output;
 
@@ -38,7 +39,7 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Audit(args)) => audit::execute(&args)?,
         Some(Command::Bench(args)) => bench::execute(&args)?,
         Some(Command::Complete(args)) => manners::complete(args)?,
-        Some(Command::Completions(args)) => output::print(args.shell.script())?,
+        Some(Command::Completions(args)) => output::print(script(args.shell))?,
         Some(Command::Conventions(args)) => conventions::execute(&args)?,
         Some(Command::Count(args)) => return count::execute(&args),
         Some(Command::Derive(args)) => derive::execute(&args)?,

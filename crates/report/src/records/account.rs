@@ -468,8 +468,7 @@ impl Record for Account<Poly> {
 }
 
 /// What sorted formulas are compared by.
-const GROWING: &str =
-    "Rows are compared, and flops % are shares of all flops, as all sizes without a number grow alike.";
+const GROWING: &str = "Rows are compared, and flops % are shares of all flops, as all sizes without a number grow alike; --set gives numbers.";
 
 impl Account<Poly> {
     /// The formulas of each node, class by class.

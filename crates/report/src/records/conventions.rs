@@ -64,8 +64,11 @@ pub struct UnitCounts {
 
 impl ConventionCounts {
     fn totals(&self) -> Table {
-        let columns =
-            vec![Column::name("convention"), Column::number("total"), Column::text("counted in")];
+        let columns = vec![
+            Column::name("convention"),
+            Column::number("total"),
+            Column::text("counted in").dispensable(1),
+        ];
         let row = |convention: &ConventionTotal| {
             Row::new([
                 convention.name.as_str().into(),

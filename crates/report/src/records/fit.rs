@@ -109,6 +109,9 @@ impl Fitted {
     }
 }
 
+/// Why any number of tokens fits.
+const ENDLESS: &str = "Limited by nothing: what is kept of earlier tokens is a state of one size, and memory does not grow with them.";
+
 impl Record for FittedTokens {
     fn document(&self) -> Document {
         let heading = title(&self.model, &self.binding);
@@ -127,10 +130,7 @@ impl Record for FittedTokens {
         let mut blocks = vec![Block::Title(heading), Block::Table(self.rows())];
         blocks.extend(self.hint.clone().map(Block::Text));
         let endless = self.fitted.iter().any(|most| most.by == FittedBy::Nothing);
-        let endless = endless.then(|| {
-            "Limited by nothing: what is kept of earlier tokens is a state of one size, and memory does not grow with them."
-        });
-        blocks.extend(endless.map(|told| Block::Text(told.to_owned())));
+        blocks.extend(endless.then(|| Block::Text(ENDLESS.to_owned())));
         blocks.push(Block::Text(told));
         Document { blocks }
     }

@@ -1,64 +1,17 @@
 //! The rows of an account as people read them: in an order, the greatest of them, with shares.
 
 use std::cmp::Reverse;
-use std::fmt;
 use std::ops::AddAssign;
-use std::str::FromStr;
 
 use num_traits::Zero;
 use opledger_dims::{Integer, Poly};
 
+use super::RowOrder;
 use super::account::{Account, AccountNode, Bytes, KindSum};
 use crate::number::{percent, rounded};
 use crate::{Amount, Cell, Column, Row, Table};
 
-/// What the rows of an account are sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowOrder {
-    /// The path, from a to z.
-    Node,
-    /// Parameters, the most first.
-    Params,
-    /// Multiplications inside contractions, the most first.
-    Macs,
-    /// Scalar operations, the most first.
-    Flops,
-    /// Bytes read, the most first.
-    BytesRead,
-    /// Bytes written, the most first.
-    BytesWritten,
-}
-
 impl RowOrder {
-    /// Every order.
-    pub const ALL: [RowOrder; 6] = [
-        RowOrder::Node,
-        RowOrder::Params,
-        RowOrder::Macs,
-        RowOrder::Flops,
-        RowOrder::BytesRead,
-        RowOrder::BytesWritten,
-    ];
-
-    /// The name of its column.
-    pub fn name(self) -> &'static str {
-        match self {
-            RowOrder::Node => "node",
-            RowOrder::Params => "params",
-            RowOrder::Macs => "macs",
-            RowOrder::Flops => "flops",
-            RowOrder::BytesRead => "bytes-read",
-            RowOrder::BytesWritten => "bytes-written",
-        }
-    }
-
-    fn is_of_bytes(self) -> bool {
-        match self {
-            RowOrder::BytesRead | RowOrder::BytesWritten => true,
-            RowOrder::Node | RowOrder::Params | RowOrder::Macs | RowOrder::Flops => false,
-        }
-    }
-
     pub(super) fn number<N>(self, node: &AccountNode<N>) -> Option<&N> {
         match self {
             RowOrder::Node => None,
@@ -68,21 +21,6 @@ impl RowOrder {
             RowOrder::BytesRead => Some(&node.bytes.read),
             RowOrder::BytesWritten => Some(&node.bytes.written),
         }
-    }
-}
-
-impl fmt::Display for RowOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for RowOrder {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let order = RowOrder::ALL.into_iter().find(|order| order.name() == name);
-        order.ok_or_else(|| format!("there is no column `{name}` to sort by"))
     }
 }
 
@@ -214,7 +152,8 @@ impl Account<Poly> {
             order => shown.sort_by_key(|(_, number)| Reverse(order.number(number))),
         }
         let rest = shown.split_off(most.unwrap_or(shown.len()).min(shown.len()));
-        let mut flops: Vec<Integer> = shown.iter().map(|(_, number)| number.flops.clone()).collect();
+        let mut flops: Vec<Integer> =
+            shown.iter().map(|(_, number)| number.flops.clone()).collect();
         self.nodes = shown.into_iter().map(|(node, _)| node).collect();
         if most.is_some() {
             let mut summed: Option<(AccountNode<Poly>, Integer)> = None;
@@ -268,7 +207,6 @@ impl AccountNode<Integer> {
     fn is_shown(&self) -> bool {
         !self.flops.is_zero() || !self.params_read.is_zero()
     }
-
 }
 
 impl<N: for<'a> AddAssign<&'a N>> AccountNode<N> {

@@ -14,6 +14,7 @@ mod grid;
 mod kinds;
 mod lengths;
 mod models;
+mod order;
 mod page;
 mod parallel;
 mod saved;
@@ -47,18 +48,18 @@ pub use execution::{
 };
 pub use fit::{Fitted, FittedBy, FittedTokens, Intake};
 pub use generation::{Generation, SourceRun, Step};
-pub use glance::RowOrder;
 pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use lengths::{LengthCount, LengthCounts};
 pub use models::{KnownModel, KnownModels};
+pub use order::RowOrder;
 pub use page::{
     FormulaId, Page, PageCache, PageCost, PageDevice, PageExpression, PageModel, PageOptimizer,
     PageProduct, PageReader, PageRecompute, PageStructure, PageTool, PageToolCount, PageTraining,
 };
 pub use parallel::{CutCollective, CutCost, FormulaValue, HeldWeights};
-pub use saved_count::written_by;
 pub use saved::{SavedCost, SavedModule};
+pub use saved_count::written_by;
 pub use side_by_side::SideBySide;
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{
