@@ -27,6 +27,8 @@ pub struct Tally {
     pub entries: Vec<Entry>,
     /// What the convention does with what no rule names.
     pub unseen: Option<String>,
+    /// Whether it counts by the ledger, which leaves out what a mask hides and what falls on padding.
+    pub ledger: bool,
     /// For each unit, why the convention does not count it, where that is for another reason.
     pub reasons: Vec<Option<String>>,
 }
@@ -43,6 +45,7 @@ impl Tally {
             convention: convention.name.clone(),
             entries: Vec::new(),
             unseen: convention.unseen.clone(),
+            ledger: matches!(convention.counting, Counting::Classes(_)),
             reasons: Vec::new(),
         };
         if let Some(beside) = units.beside.as_ref().filter(|_| convention.counts_all) {
@@ -179,6 +182,10 @@ impl Tally {
                     source => ConventionError::Rule { convention, op, path, source },
                 }
             })?;
+            let once = match &rule.rounded {
+                Some(rounded) => rounded.of(once, sizes),
+                None => once,
+            };
             let mut text = match &rule.why {
                 Some(why) => format!("{} ({why})", formula.text),
                 None => formula.text.clone(),

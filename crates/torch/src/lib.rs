@@ -8,6 +8,7 @@ mod aliases;
 mod archive;
 mod atoms;
 mod bounds;
+mod buffers;
 mod call;
 mod canonical;
 mod chain;

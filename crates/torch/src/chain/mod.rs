@@ -12,6 +12,7 @@ mod masks;
 mod moved;
 mod product;
 mod sinks;
+mod steps;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -32,6 +33,8 @@ use letters::Letters;
 use masks::{added, chosen, hides_rows, masked};
 use moved::{MOVING, moved};
 use sinks::{joined, shifted};
+pub(crate) use steps::Written;
+use steps::{WrittenStep, steps_of};
 
 /// Scores on their way to weights.
 #[derive(Clone, Debug)]
@@ -53,6 +56,8 @@ struct Chain {
     stage: Stage,
     /// The nodes of its steps.
     nodes: Vec<Range<usize>>,
+    /// What of attention its steps are.
+    steps: Vec<WrittenStep>,
 }
 
 /// What was done last.
@@ -162,6 +167,8 @@ pub(crate) fn follow(
     let Some(mut chain) = own.spared(|own| step(chains, own, call, base))? else { return Ok(()) };
     chain.nodes.push(nodes);
     if let Ok(name) = call.result(0).map(str::to_owned) {
+        let steps = steps_of(base, &chain, &name);
+        chain.steps.extend(steps);
         chains.known.insert(name, chain);
     }
     Ok(())
