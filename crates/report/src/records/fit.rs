@@ -62,13 +62,15 @@ pub enum Intake {
 }
 
 /// Why there are not more tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FittedBy {
     /// The memory is full.
     Memory,
     /// The model has no more positions, or was not made for more, as this key of its configuration says.
     Positions(&'static str),
+    /// What a program that was exported holds for.
+    Condition(String),
 }
 
 impl Fitted {
@@ -82,9 +84,10 @@ impl Fitted {
             Intake::OneByOne => "one by one",
             Intake::AtOnce => "at once",
         };
-        let by = match self.by {
+        let by = match &self.by {
             FittedBy::Memory => "memory",
             FittedBy::Positions(_) => "positions",
+            FittedBy::Condition(condition) => condition,
         };
         let cache = self.cache.as_ref().map_or_else(|| Cell::from("–"), Amount::cell);
         Row::new([
