@@ -119,6 +119,8 @@ fn buffers_are_read_once_in_their_own_types() {
     // Reads of buffers at any number of items and tokens: 16·16 and 8·8 reals, the ones twice, 8·16 bytes twice,
     // 8 places.
     let once = 16 * 16 * 4 * 2 + 16 * 4 * 2 + 8 * 8 * 2 + 2 * 8 * 16 + 8 * 8;
+    // And of what is made of them alone: two maps as reals, one of them times a number, and places.
+    let once = once + 3 * 8 * 16 * 4 + 8 * 4;
     let read = |b: u64, n: u64| {
         let sized = model.at([("b", b), ("n", n)]).unwrap();
         sized.memory_as_stored().unwrap().moved.values_read
@@ -225,10 +227,14 @@ fn emitted_functions_of_every_program_stand_by_themselves() {
     }
     let (mut code, mut functions) = (String::new(), 0);
     for (name, model, example) in fixtures() {
-        let Ok(text) = model.partly_at(&Binding::new()).unwrap().emit(Language::Python) else {
-            let counted = model.counted_at(&example);
-            assert!(counted.is_err_and(|error| by_contents(&error)), "{name} has no functions");
-            continue;
+        let text = match model.partly_at(&Binding::new()).unwrap().emit(Language::Python) {
+            Ok(text) => text,
+            // What a mask tensor leaves is looked at, pair by pair.
+            Err(AccountError::NoFunction { definition, .. }) => {
+                assert!(definition.contains("mask tensor"), "{name}: {definition}");
+                continue;
+            }
+            Err(error) => panic!("{name}: {error}"),
         };
         functions += 1;
         code += &format!("own = {{'__name__': 'own'}}\nexec({text:?}, own)\nown['check']()\n");

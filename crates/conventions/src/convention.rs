@@ -125,6 +125,14 @@ fn one() -> u32 {
 }
 
 impl Rounding {
+    /// A formula as it is rounded.
+    pub(crate) fn told(&self, formula: &str) -> String {
+        match self.over {
+            1 => format!("{formula} to {} digits", self.digits),
+            over => format!("({formula})/{over} to {} digits", self.digits),
+        }
+    }
+
     /// A count of a call of some sizes.
     pub(crate) fn of(&self, count: Integer, sizes: &Binding) -> Integer {
         let is_exact = self.unless.as_deref().and_then(|size| sizes.get(&size.into()));

@@ -186,9 +186,13 @@ impl Tally {
                 Some(rounded) => rounded.of(once, sizes),
                 None => once,
             };
-            let mut text = match &rule.why {
-                Some(why) => format!("{} ({why})", formula.text),
+            let own = match &rule.rounded {
+                Some(rounded) => rounded.told(&formula.text),
                 None => formula.text.clone(),
+            };
+            let mut text = match &rule.why {
+                Some(why) => format!("{own} ({why})"),
+                None => own,
             };
             if names > 1 {
                 text += &format!(" ({names} times, by the names of the module)");
