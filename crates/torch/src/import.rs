@@ -160,7 +160,7 @@ impl<'p> Importer<'p> {
         }
         (self.graph, self.computed) = (graph, computed);
         let moved = |var: &Var| places.get(var.index()).copied().flatten();
-        log.share(&self.written);
+        log.share(&self.followed);
         for observation in &mut log.observations {
             observation.nodes = observation.nodes.iter().filter_map(moved).collect();
             observation.parts = crate::layers::moved(&observation.parts, moved);

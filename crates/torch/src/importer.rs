@@ -6,8 +6,8 @@ use opledger_dims::{Poly, Symbol};
 use opledger_ir::{Axis, Elem, Graph, IndexExpr, Scope, Var};
 
 use crate::aliases::Aliases;
-use crate::chain::Written;
 use crate::equalities::Equalities;
+use crate::followed::FollowedAttention;
 use crate::in_full::MaskedScores;
 pub(crate) use crate::meaning::{Lowered, Meaning, Obstacle, Pair};
 use crate::multiples::Multiples;
@@ -57,7 +57,7 @@ pub(crate) struct Importer<'p> {
     /// The types of what the nodes of the graph compute.
     pub(crate) computed: Vec<Option<Elem>>,
     /// Attention that was recorded of several calls.
-    pub(crate) written: Vec<Written>,
+    pub(crate) followed: Vec<FollowedAttention>,
     /// Sizes that are multiples of whole numbers.
     pub(crate) divisible: Multiples,
     /// The most of sizes that tables have positions for.
@@ -91,7 +91,7 @@ impl<'p> Importer<'p> {
             masks: Vec::new(),
             masked: Vec::new(),
             computed: Vec::new(),
-            written: Vec::new(),
+            followed: Vec::new(),
             divisible: Multiples::default(),
             positions: BTreeMap::new(),
         }

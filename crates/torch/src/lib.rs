@@ -16,6 +16,7 @@ mod classes;
 mod constants;
 mod equalities;
 mod error;
+mod followed;
 mod guards;
 mod hidden;
 mod import;

@@ -5,8 +5,9 @@ use opledger_ir::{IndexExpr, Op};
 
 use super::letters::Letters;
 use super::product::LetteredProduct;
-use super::{Chain, Chains, Stage, Written, base, first, summed_dims};
+use super::{Chain, Chains, Stage, base, first, summed_dims};
 use crate::call::Call;
+use crate::followed::FollowedAttention;
 use crate::importer::{Importer, Lowered};
 use crate::lower::attention::{Given, WrittenAttention, record};
 use crate::tensor::{Dim, DimPart, Placed};
@@ -41,7 +42,7 @@ pub(crate) fn attended(
             let mut recorded = own.graph.vars().skip(before);
             let attention =
                 recorded.find(|var| matches!(own.graph.node(*var).op, Op::Attention(_)));
-            own.written.extend(attention.map(|node| Written { node, steps, scaled }));
+            own.followed.extend(attention.map(|node| FollowedAttention { node, steps, scaled }));
             for nodes in nodes {
                 let recorded = own.graph.vars().skip(nodes.start).take(nodes.len());
                 own.spare.extend(recorded);

@@ -21,6 +21,7 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Factor, Scaling};
 
 use crate::call::{Call, operation};
+use crate::followed::FollowedStep;
 use crate::hidden::hides;
 use crate::importer::{Importer, Lowered, Meaning};
 use crate::schema::{Argument, ExportedProgram, OutputSpec};
@@ -33,8 +34,7 @@ use letters::Letters;
 use masks::{added, chosen, hides_rows, masked};
 use moved::{MOVING, moved};
 use sinks::{joined, shifted};
-pub(crate) use steps::Written;
-use steps::{WrittenStep, steps_of};
+use steps::steps_of;
 
 /// Scores on their way to weights.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ struct Chain {
     /// The nodes of its steps.
     nodes: Vec<Range<usize>>,
     /// What of attention its steps are.
-    steps: Vec<WrittenStep>,
+    steps: Vec<FollowedStep>,
 }
 
 /// What was done last.

@@ -16,8 +16,8 @@ use opledger_ir::Var;
 
 use self::silent::{is_activation, is_in_place, is_silent, is_written_in_python};
 use crate::call::{Call, module_path};
-use crate::chain::Written;
 use crate::classes::{ModuleCall, class, stack};
+use crate::followed::FollowedAttention;
 use crate::importer::{Importer, Lowered, Obstacle};
 use crate::schema::{Argument, ExportedProgram, InputSpec, ProgramNode};
 use crate::whole::WholeKind;
@@ -61,8 +61,8 @@ impl<'p> CallLog<'p> {
     }
 
     /// Says what of attention that was recorded of several calls each of them computes.
-    pub(crate) fn share(&mut self, written: &[Written]) {
-        for attention in written {
+    pub(crate) fn share(&mut self, followed: &[FollowedAttention]) {
+        for attention in followed {
             for (result, part, class) in attention.parts() {
                 let at = self.of_results.get(result);
                 if let Some(one) = at.and_then(|at| self.observations.get_mut(*at)) {
