@@ -1344,6 +1344,45 @@ class Quantised(nn.Module):
         return F.linear(F.linear(x, self.wide.to(x.dtype)), self.last.float())
 
 
+class Stored(nn.Module):
+    """Buffers that are read as weights are, whatever their elements are: of zeros, of ones, of zeros and ones, of
+    places, in whole numbers of 8 bits; and buffers that hide, choose and say places."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("zeros", torch.zeros(16, 16))
+        self.register_buffer("ones", torch.ones(1, 16))
+        self.register_buffer("unit", torch.eye(16))
+        self.register_buffer("steps", torch.randint(-100, 100, (8, 16), dtype=torch.int8))
+        self.register_buffer("none", torch.zeros(8, 16, dtype=torch.int8))
+        self.register_buffer("halves", torch.full((8, 8), 0.5, dtype=torch.float16))
+        self.register_buffer("weights", torch.arange(8))
+        self.register_buffer("causal", torch.tril(torch.ones(12, 12)))
+        self.register_buffer("positions", torch.arange(12)[None])
+        self.table = nn.Embedding(12, 16)
+
+    def forward(self, x):
+        n = x.shape[1]
+        x = x + self.table(self.positions[:, :n]) + F.linear(x, self.zeros) * self.ones
+        x = F.linear(x * self.ones, self.unit)
+        y = F.linear(x, self.steps.float() * 0.01) + F.linear(x, self.none.to(x.dtype)) * self.weights
+        scores = (x @ x.transpose(1, 2)).masked_fill(self.causal[:n, :n] == 0, float("-inf"))
+        return F.linear(scores.softmax(-1) @ y, self.halves.float())
+
+
+class Bitwise(nn.Module):
+    """Bits of two tensors of whole numbers, sums under a mask, and places in windows that reach beyond the input."""
+
+    def forward(self, a, b, k, x):
+        narrow, other = a.int(), b.int()
+        one = (narrow & other).long() + 3 * (narrow | other).long() + 7 * (narrow ^ other).long()
+        two = (a & b) + 3 * ((a | b) ^ b)
+        added = torch.index_put(x, (x > 0,), torch.tensor(2.0), accumulate=True)
+        largest, places = F.max_pool2d(x[:, None], 3, 2, 1, return_indices=True)
+        row, of_row = F.max_pool1d(x, 4, 3, 2, return_indices=True, ceil_mode=True)
+        return one, two, a << k, a >> k, added, largest, places, row, of_row
+
+
 class Guarded(Branching):
     """The same by a form that conditions have not."""
 
@@ -1424,6 +1463,8 @@ write("merged", Merged, (torch.randn(2, 3, 32, 48),), dynamic=({0: DYNAMIC, 2: s
 write("nested", Nested, ({"x": torch.randn(2, 6, 8)}, [torch.randn(2, 32), torch.randn(3, 9)]), {"more": {"y": torch.randn(2, 9, 8)}}, {"batch": {"x": TOKENS}, "xs": [TOKENS, TOKENS], "more": {"y": TOKENS}})
 write("branching", Branching, (x,), dynamic=(TOKENS,))
 write("guarded", Guarded, (x,), dynamic=(TOKENS,))
+write("stored", Stored, (x,), dynamic=({0: DYNAMIC, 1: torch.export.Dim("n", max=11)},))
+write("bitwise", Bitwise, (torch.randint(-2**30, 2**30, (2, 8)), torch.randint(-2**30, 2**30, (2, 8)), torch.randint(0, 9, (2, 8)), x), dynamic=({0: DYNAMIC},) * 4)
 write("quantised", Quantised, (x,), dynamic=(TOKENS,))
 write("angles", Angles, (x,), dynamic=(TOKENS,))
 write("ranked", Ranked, (x,), dynamic=(TOKENS,))

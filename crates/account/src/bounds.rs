@@ -102,10 +102,9 @@ struct Works {
 }
 
 impl Works {
-    /// Those of a graph whose values are stored as a roof says, told under the first `depth` segments of
-    /// their paths, or at their modules.
-    fn of(graph: &Graph, roof: &DeviceRoof, depth: Option<usize>) -> Works {
-        let stored = graph.stored(Storage::uniform(roof.elem));
+    /// Those of a graph, told under the first `depth` segments of their paths, or at their modules; the same
+    /// graph as its values are `stored`.
+    fn of(graph: &Graph, stored: &Graph, depth: Option<usize>) -> Works {
         let mut weights: BTreeMap<Var, Poly> = BTreeMap::new();
         let (mut nodes, mut cached) = (Vec::new(), Poly::zero());
         for ((node, own), var) in graph.nodes().iter().zip(stored.nodes()).zip(graph.vars()) {
@@ -262,8 +261,30 @@ impl SizedModel<'_> {
         roof: &DeviceRoof,
         depth: Option<usize>,
     ) -> Result<LowerBound, AccountError> {
+        self.bound_of(&self.graph().stored(Storage::uniform(roof.elem)), roof, depth)
+    }
+
+    /// The same with bytes in the types that the model has: of a program each value in its own. Operations
+    /// take the device as long as those of the roof's type.
+    ///
+    /// # Errors
+    /// As [`SizedModel::lower_bound`].
+    pub fn lower_bound_as_stored(
+        &self,
+        roof: &DeviceRoof,
+        depth: Option<usize>,
+    ) -> Result<LowerBound, AccountError> {
+        self.bound_of(&self.model().typed(self.graph(), roof.elem), roof, depth)
+    }
+
+    fn bound_of(
+        &self,
+        stored: &Graph,
+        roof: &DeviceRoof,
+        depth: Option<usize>,
+    ) -> Result<LowerBound, AccountError> {
         let (graph, mut sums) = (self.graph(), Sums::default());
-        let works = Works::of(graph, roof, depth);
+        let works = Works::of(graph, stored, depth);
         let run = sums.run(roof, &works, self.sizes())?;
         let one = graph.size_of(SizeRole::Tokens).and_then(|n| self.sizes().get(n));
         let step = graph.size_of(SizeRole::Past).is_some() && one == Some(&1.into());
@@ -289,11 +310,12 @@ impl Model {
         depth: Option<usize>,
     ) -> Result<LowerBound, AccountError> {
         let of = Generating::of(self, sizes, new_tokens)?;
+        let stored = |graph: &Graph| graph.stored(Storage::uniform(roof.elem));
         let (graph, mut sums) = (of.model.graph(), Sums::default());
-        let works = Works::of(graph, roof, depth);
+        let works = Works::of(graph, &stored(graph), depth);
         let mut first = sums.run(roof, &works, &of.prompt)?;
         if let Some((source, sizes)) = &of.source {
-            let works = Works::of(source.graph(), roof, depth);
+            let works = Works::of(source.graph(), &stored(source.graph()), depth);
             let (tally, fused) = sums.run(roof, &works, sizes)?;
             first.0.add(&tally);
             first.1 += fused;
@@ -352,11 +374,36 @@ impl Training<'_> {
         roof: &DeviceRoof,
         depth: Option<usize>,
     ) -> Result<LowerBound, AccountError> {
+        self.bound_of(sizes, &|graph| graph.stored(Storage::uniform(roof.elem)), roof, depth)
+    }
+
+    /// The same with bytes in the types that the model has: of a program each value of the forward pass in its
+    /// own, and all else in the roof's.
+    ///
+    /// # Errors
+    /// As [`Training::at`].
+    pub fn lower_bound_as_stored(
+        &self,
+        sizes: &Binding,
+        roof: &DeviceRoof,
+        depth: Option<usize>,
+    ) -> Result<LowerBound, AccountError> {
+        let stored = |graph: &Graph| self.model().typed(graph, roof.elem);
+        self.bound_of(sizes, &stored, roof, depth)
+    }
+
+    fn bound_of(
+        &self,
+        sizes: &Binding,
+        stored: &dyn Fn(&Graph) -> Graph,
+        roof: &DeviceRoof,
+        depth: Option<usize>,
+    ) -> Result<LowerBound, AccountError> {
         let sizes = self.sized(sizes)?;
         let mut sums = Sums::default();
         let mut parts: BTreeMap<usize, (Tally, u64, Integer)> = BTreeMap::new();
         for (graph, times) in self.graphs() {
-            let works = Works::of(graph, roof, depth);
+            let works = Works::of(graph, &stored(graph), depth);
             let mut ran = [false; Phase::ALL.len()];
             for work in &works.nodes {
                 let once = roof.of_node(work.flops.at(&sizes)?, work.bits.at(&sizes)?);

@@ -249,7 +249,7 @@ pub(crate) fn explained(
         total: explanation.conventions[at].1.clone(),
     };
     let line = |line: &opledger_conventions::Line| ExplainedLine {
-        what: what(line.share, line.module),
+        what: what(line.share, line.of.as_deref()),
         difference: line.difference(),
         first: line.first.clone(),
         second: line.second.clone(),
@@ -272,9 +272,10 @@ fn convention_has(convention: &Convention, bug: &str) -> bool {
     convention.bugs.iter().any(|own| own.name == bug)
 }
 
-fn what(share: Share, module: Option<&'static str>) -> String {
-    match module {
-        Some(class) => format!("{share} in {class}"),
-        None => share.to_string(),
+fn what(share: Share, of: Option<&str>) -> String {
+    match (share, of) {
+        (Share::Other, Some(operations)) => operations.to_owned(),
+        (share, Some(class)) => format!("{share} in {class}"),
+        (share, None) => share.to_string(),
     }
 }

@@ -25,7 +25,7 @@ pub struct MemoryBudget {
 }
 
 impl Model {
-    /// The most tokens of each of so many items that fit: weights, what the cache holds of all of them
+    /// The most tokens of each of so many items that fit, and that a program accepts: weights, what the cache holds of all of them
     /// (of layers with a window, their last tokens; of layers with chunks, those of a chunk, which is once
     /// full), and the computed values that are alive at once.
     /// Tokens are read one by one, each reading the others from the cache, or all in one run.
@@ -68,7 +68,7 @@ impl Model {
                 false => most = middle,
             }
         }
-        let by = match (least == positions, limit) {
+        let mut by = match (least == positions, limit) {
             (true, Some(limit)) => FittedBy::Positions(limit.key),
             // A state takes as much of any number of tokens.
             (true, None) if need.at(&least)?.sum() == need.at(&1.into())?.sum() => {
@@ -76,6 +76,12 @@ impl Model {
             }
             (true, None) | (false, _) => FittedBy::Memory,
         };
+        if least > Integer::default() && !need.model.limits().is_empty() {
+            let (accepted, condition) =
+                need.model.greatest_accepted(&least, |tokens| need.sizes_at(tokens))?;
+            by = condition.map_or(by, FittedBy::Condition);
+            least = accepted;
+        }
         let none = least == Integer::default();
         let Needed { weights, cache, activations } = match none {
             true => need.at(&1.into())?,

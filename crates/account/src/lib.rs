@@ -19,6 +19,7 @@
 //! # Ok::<(), opledger::AccountError>(())
 //! ```
 
+mod accepted;
 mod assertion;
 mod bounds;
 mod by_convention;

@@ -1,7 +1,7 @@
 //! Memory: bytes of parameters, of the cache, and of the values that are alive at once.
 
 use opledger_dims::{Binding, Integer, Poly, Quantity};
-use opledger_ir::{Cached, Elem, Graph, SizeRole, Storage};
+use opledger_ir::{Cached, Elem, Graph, SizeRole};
 use opledger_report::{Memory, QuantisedBytes, StoredKind, Traffic};
 
 use crate::{AccountError, Model, SizedModel};
@@ -22,14 +22,14 @@ impl SizedModel<'_> {
         self.memory_of(elem, Vec::new(), moved)
     }
 
-    /// The same in the types that the model has: of a program each parameter and each input in its own, all
-    /// else in that of most elements of its parameters.
+    /// The same in the types that the model has: of a program each value in its own, and what it says no type of
+    /// in that of most elements of its parameters.
     ///
     /// # Errors
     /// When a size is unbound.
     pub fn memory_as_stored(&self) -> Result<Memory, AccountError> {
         let (model, elem) = (self.model(), self.model().storage());
-        let moved = self.moved(&model.typed(&self.graph().stored(Storage::uniform(elem))), elem)?;
+        let moved = self.moved(&model.typed(self.graph(), elem), elem)?;
         let kinds = model.stored_kinds();
         self.memory_of(
             elem,

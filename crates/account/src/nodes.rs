@@ -1,11 +1,11 @@
 //! What a graph costs, as a record: exact numbers or formulas, by node or by group.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::AddAssign;
 
 use num_traits::Zero;
-use opledger_dims::{Class, Counts, EvalError, Integer, Poly, Quantity, Symbol};
-use opledger_ir::{Cost, Definition, Graph, Node, Operation, PartCounts, Shape};
+use opledger_dims::{Class, Counts, EvalError, Integer, Poly, Quantity, Symbol, escaped};
+use opledger_ir::{Cost, Definition, Graph, Node, Operation, PartCounts, Scope, Shape};
 use opledger_report::{
     Account, AccountNode, AccountPart, Amount, Bytes, CONVENTIONS, KindSum, Parameters, RowOrder,
 };
@@ -312,5 +312,37 @@ fn definitions(sized: &SizedModel<'_>) -> Vec<String> {
         Definition::Product { factors, .. } => factors.iter().any(is_free),
         other => other.defines().into_iter().any(is_free),
     };
-    sized.graph().definitions().iter().filter(free).map(ToString::to_string).collect()
+    let definitions = sized.graph().definitions().iter().filter(free);
+    if sized.model().reference().program().is_none() {
+        return definitions.map(ToString::to_string).collect();
+    }
+    // A program's pairs and taps are told with the module that has them.
+    let places = counted_in(sized.graph());
+    let lines = |definition: &Definition| -> Vec<String> {
+        let counts = matches!(
+            definition,
+            Definition::Taps { .. } | Definition::Band { .. } | Definition::Kept { .. }
+        );
+        let of = definition.defines().first().and_then(|symbol| places.get(symbol));
+        let of = of.filter(|_| counts);
+        let of = match of.map(|paths| paths.iter().collect::<Vec<_>>()).as_deref() {
+            Some([only]) if !only.is_empty() => format!(", of {}", escaped(only)),
+            _ => String::new(),
+        };
+        definition.to_string().split("; ").map(|line| format!("{line}{of}")).collect()
+    };
+    definitions.flat_map(lines).collect()
+}
+
+/// The modules in whose counts a symbol stands and in no size.
+fn counted_in(graph: &Graph) -> BTreeMap<Symbol, BTreeSet<String>> {
+    let mut places: BTreeMap<Symbol, BTreeSet<String>> = BTreeMap::new();
+    for node in graph.nodes() {
+        for (_, counts) in node.op.cost(&graph.operand_shapes(node), &node.shape).iter() {
+            for symbol in counts.iter().flat_map(|(_, count)| count.symbols()) {
+                places.entry(symbol).or_default().insert(Scope::of(node).path().to_owned());
+            }
+        }
+    }
+    places
 }

@@ -40,6 +40,8 @@ pub enum ModelReference {
         observations: Vec<opledger_conventions::Observation>,
         /// The types of parameters, buffers and inputs by their paths.
         types: BTreeMap<String, opledger_ir::StoredType>,
+        /// The types of what the nodes of its graph compute, where the program says one of reals.
+        computed: Vec<Option<opledger_ir::Elem>>,
         /// The archive.
         path: PathBuf,
     },
@@ -196,7 +198,8 @@ impl ModelReference {
         let guards = imported.guards.iter().map(|guard| format!("holds where {guard}"));
         let examples = imported.examples.into_iter();
         let only = (!imported.guards.is_empty()).then(|| examples.collect::<Binding>());
-        let (observations, types) = (imported.observations, imported.types);
+        let (observations, types, computed) =
+            (imported.observations, imported.types, imported.computed);
         let model = opledger_models::ModelGraph {
             name: path.display().to_string(),
             graph: imported.graph,
@@ -216,7 +219,7 @@ impl ModelReference {
             rows: imported.positions,
         };
         let (model, path) = (Box::new(model), path.to_owned());
-        Ok(ModelReference::Program { model, observations, types, path })
+        Ok(ModelReference::Program { model, observations, types, computed, path })
     }
 
     /// The model, recorded as a request asks; `name` is what it is called.
@@ -287,6 +290,17 @@ impl ModelReference {
             #[cfg(feature = "files")]
             ModelReference::Gguf { .. } => None,
             ModelReference::Layer(_) | ModelReference::Config { .. } => None,
+        }
+    }
+
+    /// The types of what a program computes, node by node.
+    pub(crate) fn computed(&self) -> &[Option<opledger_ir::Elem>] {
+        match self {
+            #[cfg(feature = "files")]
+            ModelReference::Program { computed, .. } => computed,
+            #[cfg(feature = "files")]
+            ModelReference::Gguf { .. } => &[],
+            ModelReference::Layer(_) | ModelReference::Config { .. } => &[],
         }
     }
 

@@ -1,7 +1,7 @@
 //! The types in which a program has its parameters and inputs.
 
 use opledger_dims::{Binding, Integer, Quantity};
-use opledger_ir::{Elem, Graph, Node, Op, StoredType};
+use opledger_ir::{Elem, Graph, Node, Storage, StoredType};
 use opledger_report::StoredKind;
 
 use crate::memory::bytes;
@@ -15,15 +15,24 @@ impl Model {
         types.get(paths.first()?).copied()
     }
 
-    /// A graph with what a program is given in the types of the program.
-    pub(crate) fn typed(&self, graph: &Graph) -> Graph {
-        let mut typed = graph.clone();
-        for (node, var) in graph.nodes().iter().zip(graph.vars()) {
-            let Op::Source(_) = &node.op else { continue };
+    /// A graph of a model whose values have the types of the program, node by node, and one type where it
+    /// says none. Of a step the forward pass stands first.
+    pub(crate) fn typed(&self, graph: &Graph, other: Elem) -> Graph {
+        let mut typed = graph.stored(Storage::uniform(other));
+        let own = self.graph().nodes();
+        let computed = self.reference().computed();
+        for (at, (node, var)) in graph.nodes().iter().zip(graph.vars()).enumerate() {
+            if !node.op.is_source() {
+                let is_same = own.get(at).is_some_and(|own| own.path == node.path);
+                if let Some(elem) = computed.get(at).copied().flatten().filter(|_| is_same) {
+                    typed.store(var, elem);
+                }
+                continue;
+            }
             match self.type_of(graph, node) {
                 Some(of) if of.exact => typed.store(var, of.elem),
-                Some(of) if node.is_parameter() => typed.as_wide_as(var, of.elem),
-                Some(_) | None => {}
+                Some(of) => typed.as_wide_as(var, of.elem),
+                None => {}
             }
         }
         typed

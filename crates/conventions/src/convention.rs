@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::{Class, Poly, Quantity, escaped};
+use opledger_dims::{Binding, Class, Integer, Poly, Quantity, escaped};
 use serde::Deserialize;
 
 use crate::call::Manner;
@@ -102,8 +102,59 @@ pub struct Rule {
     by: Vec<Manner>,
     /// What each share is, by the sizes of the call.
     pub counts: BTreeMap<Share, Formula>,
+    /// How the tool rounds, where it reads what it counts off a text.
+    pub rounded: Option<Rounding>,
     /// Why, where that is not plain.
     pub why: Option<String>,
+}
+
+/// How a tool rounds a count: to so many digits, as it was printed, then over a number, rounded down.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rounding {
+    digits: u32,
+    #[serde(default = "one")]
+    over: u32,
+    /// The size that is 1 where it has a formula instead and rounds nothing.
+    #[serde(default)]
+    unless: Option<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Rounding {
+    /// A formula as it is rounded.
+    pub(crate) fn told(&self, formula: &str) -> String {
+        match self.over {
+            1 => format!("{formula} to {} digits", self.digits),
+            over => format!("({formula})/{over} to {} digits", self.digits),
+        }
+    }
+
+    /// A count of a call of some sizes.
+    pub(crate) fn of(&self, count: Integer, sizes: &Binding) -> Integer {
+        let is_exact = self.unless.as_deref().and_then(|size| sizes.get(&size.into()));
+        let count = match is_exact == Some(&1.into()) {
+            true => count,
+            false => to_digits(count, self.digits),
+        };
+        count / self.over
+    }
+}
+
+/// A number to so many digits, as C prints it: to the nearest, to the even one of two.
+fn to_digits(count: Integer, digits: u32) -> Integer {
+    let (ten, mut unit) = (Integer::from(10), Integer::from(1));
+    let most = (0..digits).fold(Integer::from(1), |all, _| all * &ten);
+    while &count / &unit >= most {
+        unit = unit * &ten;
+    }
+    let (below, rest) = (&count / &unit, &count % &unit * 2u32);
+    let is_odd = &below % 2u32 == 1.into();
+    let up = rest > unit || rest == unit && is_odd;
+    (below + u32::from(up)) * unit
 }
 
 /// A formula of a rule.
@@ -164,6 +215,8 @@ struct RuleText {
     #[serde(default)]
     by: Vec<Manner>,
     counts: BTreeMap<Share, String>,
+    #[serde(default)]
+    rounded: Option<Rounding>,
     #[serde(default)]
     why: Option<String>,
     /// The bug that makes the rule what it is, and what it would be without.
@@ -300,7 +353,8 @@ impl Convention {
                 };
                 let counts = counts.into_iter().map(|(share, text)| Ok((share, formula(text)?)));
                 let counts = counts.collect::<Result<_, ConventionError>>()?;
-                Ok(Rule { of: text.of, by: text.by, counts, why: text.why })
+                let (rounded, why) = (text.rounded, text.why);
+                Ok(Rule { of: text.of, by: text.by, counts, rounded, why })
             };
             texts.into_iter().map(rule).collect()
         };

@@ -80,6 +80,18 @@ pub enum ConventionError {
         /// What the rule asks for.
         size: String,
     },
+    /// A convention rounds a count, which no polynomial does.
+    #[error(
+        "{convention} rounds what it counts for `{op}` at {path}, which no formula in sizes does: count at sizes"
+    )]
+    Rounded {
+        /// Which convention.
+        convention: String,
+        /// The operator.
+        op: String,
+        /// Where.
+        path: String,
+    },
     /// A convention counts what no graph has.
     #[error(
         "{convention} counts whatever runs, and the library computes more than the operations of the model: {beside}"
@@ -152,6 +164,7 @@ impl ConventionError {
             | ConventionError::Names { .. }
             | ConventionError::NoSize { .. }
             | ConventionError::Beside { .. }
+            | ConventionError::Rounded { .. }
             | ConventionError::NotCovered { .. }
             | ConventionError::Rule { .. }
             | ConventionError::Size(EvalError::Unbound(_)) => true,

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use opledger_dims::Integer;
+use opledger_dims::{Class, Counts, EvalError, Integer};
+use opledger_ir::LeftOut;
 
-use crate::{Convention, ConventionError, Share, Tally, Units};
+use crate::{Convention, ConventionError, Share, Tally, Unit, Units};
 
 /// The module whose inside is seen by some tools only.
 const MULTIHEAD: &str = "MultiheadAttention";
@@ -14,8 +15,9 @@ const MULTIHEAD: &str = "MultiheadAttention";
 pub struct Line {
     /// What for.
     pub share: Share,
-    /// In which module, where its inside is seen by some tools only.
-    pub module: Option<&'static str>,
+    /// In which module, where its inside is seen by some tools only; by which operations, where the share does
+    /// not say what it is for.
+    pub of: Option<String>,
     /// How many places it is about.
     pub places: usize,
     /// One of them.
@@ -109,35 +111,104 @@ pub fn explain_tallies(tallies: [&Tally; 2], units: &Units) -> Explanation {
     keys.sort_unstable();
     keys.dedup();
     let (mut agreed, mut notes) = (Integer::default(), BTreeSet::new());
-    let mut lines: BTreeMap<(Share, Option<&'static str>, Option<String>), Line> = BTreeMap::new();
+    let mut lines: BTreeMap<(Share, Option<String>, Option<String>), Line> = BTreeMap::new();
     for (at, share) in keys {
         let nothing = Said::default();
         let [x, y] = [&a, &b].map(|all| all.get(&(at, share)).unwrap_or(&nothing));
-        if x.count == y.count {
-            agreed += &x.count;
+        let unit = &units.units[at];
+        let of = match (share, unit.class.as_deref()) {
+            (Share::Other, _) if !unit.operations.is_empty() => Some(unit.operations.clone()),
+            (_, Some(MULTIHEAD)) => Some(MULTIHEAD.to_owned()),
+            (_, _) => None,
+        };
+        let mut add = |counts: [&Integer; 2], reason: Option<String>| {
+            let line = lines.entry((share, of.clone(), reason.clone())).or_insert_with(|| Line {
+                share,
+                of: of.clone(),
+                places: 0,
+                place: unit.path.clone(),
+                first: 0.into(),
+                second: 0.into(),
+                reason,
+            });
+            line.places += 1;
+            line.first += counts[0];
+            line.second += counts[1];
+        };
+        let mut counts = [x.count.clone(), y.count.clone()];
+        for (who, why, more) in in_full([x, y], tallies, unit, share) {
+            counts[who] -= &more;
+            let mut both = [Integer::default(), Integer::default()];
+            both[who] = more;
+            let name = plain(&tallies[who].convention);
+            add([&both[0], &both[1]], Some(format!("{} {name} counts", told(why))));
+        }
+        if counts[0] == counts[1] {
+            agreed += &counts[0];
             continue;
         }
-        let unit = &units.units[at];
         let reason = reason([x, y], tallies, at, &mut notes);
-        let module = unit.class.as_deref().filter(|class| *class == MULTIHEAD).map(|_| MULTIHEAD);
-        let line = lines.entry((share, module, reason.clone())).or_insert_with(|| Line {
-            share,
-            module,
-            places: 0,
-            place: unit.path.clone(),
-            first: 0.into(),
-            second: 0.into(),
-            reason,
-        });
-        line.places += 1;
-        line.first += &x.count;
-        line.second += &y.count;
+        add([&counts[0], &counts[1]], reason);
     }
     let mut lines: Vec<Line> = lines.into_values().collect();
     let size = |line: &Line| line.difference().magnitude().clone();
     lines.sort_by_key(|line| std::cmp::Reverse(size(line)));
     let conventions = tallies.map(|tally| (tally.convention.clone(), tally.total()));
     Explanation { conventions, lines, agreed, notes: notes.into_iter().collect() }
+}
+
+/// What one of two conventions counts of a share beside what the other, the ledger's, leaves out: which of
+/// the two, why the other does, and how many.
+fn in_full(
+    said: [&Said; 2],
+    tallies: [&Tally; 2],
+    unit: &Unit,
+    share: Share,
+) -> Vec<(usize, LeftOut, Integer)> {
+    let who = match tallies.map(|tally| tally.ledger) {
+        [false, true] => 0,
+        [true, false] => 1,
+        [true, true] | [false, false] => return Vec::new(),
+    };
+    let Some(class) = told_by(share).filter(|_| said.iter().all(|said| !said.rules.is_empty()))
+    else {
+        return Vec::new();
+    };
+    let known =
+        |counts: &Result<Counts<Integer>, EvalError>| Some(counts.as_ref().ok()?[class].clone());
+    let own = unit.counts.get(&share).map_or_else(|| Some(Integer::default()), known);
+    let left = unit.left_out.iter().filter(|((of, _), _)| *of == share);
+    let left: Option<Vec<(LeftOut, Integer)>> =
+        left.map(|((_, why), counts)| Some((*why, known(counts)?))).collect();
+    let (Some(own), Some(left)) = (own, left) else { return Vec::new() };
+    let all = own + left.iter().map(|(_, count)| count).sum::<Integer>();
+    // Of each pair or tap as many as of any other.
+    let none = Integer::default();
+    let more = left.into_iter().filter(|(_, count)| *count != none).filter_map(|(why, count)| {
+        let of = &said[who].count * count;
+        (&of % &all == none).then(|| (who, why, of / &all))
+    });
+    more.collect()
+}
+
+/// The class of which the ledger has as many of each pair or tap, of what masks and padding leave out.
+fn told_by(share: Share) -> Option<Class> {
+    match share {
+        share if share.is_contraction() => Some(Class::Mul),
+        Share::AttentionScale | Share::Multiplication => Some(Class::Mul),
+        Share::AttentionBias | Share::Addition => Some(Class::Add),
+        Share::AttentionCap => Some(Class::Tanh),
+        Share::Softmax => Some(Class::Exp),
+        _ => None,
+    }
+}
+
+fn told(why: LeftOut) -> &'static str {
+    match why {
+        LeftOut::Hidden => "pairs that a mask hides, which",
+        LeftOut::Padding => "taps of the window that fall on padding, which",
+        LeftOut::Cut => "results that padding cuts off, which",
+    }
 }
 
 /// Why two counts differ: a rule that the other lacks, or two rules.

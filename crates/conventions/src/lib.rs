@@ -52,6 +52,6 @@ pub use names::ModuleNames;
 pub use share::Share;
 pub use tally::{Entry, Tally};
 pub use units::{
-    Observation, ObservedCall, ObservedModule, ProductPart, Saved, SavedBy, SavedOptions, StepNode,
-    StepUnits, Unit, Units, saved,
+    Observation, ObservedCall, ObservedModule, ObservedPart, ProductPart, Saved, SavedBy,
+    SavedOptions, StepNode, StepUnits, Unit, Units, saved,
 };

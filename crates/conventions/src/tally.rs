@@ -27,6 +27,8 @@ pub struct Tally {
     pub entries: Vec<Entry>,
     /// What the convention does with what no rule names.
     pub unseen: Option<String>,
+    /// Whether it counts by the ledger, which leaves out what a mask hides and what falls on padding.
+    pub ledger: bool,
     /// For each unit, why the convention does not count it, where that is for another reason.
     pub reasons: Vec<Option<String>>,
 }
@@ -43,6 +45,7 @@ impl Tally {
             convention: convention.name.clone(),
             entries: Vec::new(),
             unseen: convention.unseen.clone(),
+            ledger: matches!(convention.counting, Counting::Classes(_)),
             reasons: Vec::new(),
         };
         if let Some(beside) = units.beside.as_ref().filter(|_| convention.counts_all) {
@@ -179,9 +182,17 @@ impl Tally {
                     source => ConventionError::Rule { convention, op, path, source },
                 }
             })?;
-            let mut text = match &rule.why {
-                Some(why) => format!("{} ({why})", formula.text),
+            let once = match &rule.rounded {
+                Some(rounded) => rounded.of(once, sizes),
+                None => once,
+            };
+            let own = match &rule.rounded {
+                Some(rounded) => rounded.told(&formula.text),
                 None => formula.text.clone(),
+            };
+            let mut text = match &rule.why {
+                Some(why) => format!("{own} ({why})"),
+                None => own,
             };
             if names > 1 {
                 text += &format!(" ({names} times, by the names of the module)");

@@ -19,6 +19,7 @@ mod index_expr;
 mod instances;
 mod interpolation;
 mod kept;
+mod left_out;
 mod mask;
 mod masked;
 mod masking;
@@ -54,6 +55,7 @@ pub use graph::{
 };
 pub use index_expr::IndexExpr;
 pub use instances::path_at;
+pub use left_out::LeftOut;
 pub use mask::{Band, KeepLayout, MaskRule, Reach, Support};
 pub use masking::{Mask, Masking, Scoring};
 pub use memory::Footprint;

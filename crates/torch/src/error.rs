@@ -102,7 +102,12 @@ fn mend(name: &str) -> Option<&'static str> {
         "log_normal",
         "random",
     ];
-    let base = name.strip_prefix("aten.")?.split('.').next()?;
+    let Some(base) = name.strip_prefix("aten.").and_then(|rest| rest.split('.').next()) else {
+        return Some(
+            "an operator that a library brings says nothing of what it computes: give the module what it \
+             gives as an input, or write it in operations of PyTorch",
+        );
+    };
     let base = base.strip_suffix('_').unwrap_or(base);
     if RANDOM.contains(&base.strip_suffix("_like").unwrap_or(base)) {
         return Some("make the random numbers an input of the module");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_conventions::Observation;
 use opledger_dims::{Poly, Symbol, escaped};
-use opledger_ir::{Graph, GraphError, SizeCondition, StoredType, Var};
+use opledger_ir::{Elem, Graph, GraphError, SizeCondition, StoredType, Var};
 
 use crate::call::{Call, module_path, operation, source_line};
 use crate::chain::{self, Chains};
@@ -52,6 +52,8 @@ pub struct Imported {
     pub unread: Vec<String>,
     /// The types of parameters, buffers and inputs by their paths.
     pub types: BTreeMap<String, StoredType>,
+    /// The types of what the nodes of the graph compute, where the program says one of reals.
+    pub computed: Vec<Option<Elem>>,
     /// What the program calls, as tools that count its operations see it.
     pub observations: Vec<Observation>,
 }
@@ -136,6 +138,8 @@ impl<'p> Importer<'p> {
         for (at, node) in program.graph_module.graph.nodes.iter().enumerate() {
             let before = self.graph.nodes().len();
             let recorded = self.node(node, &mut chains, unknown).and_then(|()| {
+                self.computed.resize(before, None);
+                self.computed.resize(self.graph.nodes().len(), self.result_type(node));
                 let nodes = self.graph.vars().skip(before).collect();
                 if !node.tensors().any(|name| self.is_foreign(name) && !self.is_complex(name)) {
                     log.observe(self, node, nodes)?;
@@ -148,10 +152,18 @@ impl<'p> Importer<'p> {
         // What something else took the place of is left out, where nothing reads it; what several layers
         // read stands before them.
         let (graph, places) = self.graph.pruned(&self.spare, &self.early);
-        self.graph = graph;
+        let mut computed = vec![None; graph.nodes().len()];
+        for (own, to) in self.computed.iter().zip(&places) {
+            if let Some(to) = to {
+                computed[to.index()] = *own;
+            }
+        }
+        (self.graph, self.computed) = (graph, computed);
         let moved = |var: &Var| places.get(var.index()).copied().flatten();
+        log.share(&self.followed);
         for observation in &mut log.observations {
             observation.nodes = observation.nodes.iter().filter_map(moved).collect();
+            observation.parts = crate::layers::moved(&observation.parts, moved);
         }
         Ok(in_full::notes(&self.graph, &self.masked, moved))
     }
@@ -287,6 +299,12 @@ impl<'p> Importer<'p> {
         Ok(())
     }
 
+    /// The type of the reals that a node computes.
+    fn result_type(&self, node: &ProgramNode) -> Option<Elem> {
+        let name = node.outputs.iter().flat_map(Argument::tensors).next()?;
+        types::stored_type(self.meta(name).ok()?.dtype).filter(|of| of.exact).map(|of| of.elem)
+    }
+
     /// ProgramInputs in the place of results that nobody computes.
     fn stand_in(&mut self, node: &ProgramNode) -> Lowered<()> {
         let names = node.outputs.iter().flat_map(|output| match output {
@@ -371,7 +389,8 @@ impl<'p> Importer<'p> {
         let examples = self.examples();
         let positions = self.positions.into_iter().collect();
         let types = types::types(self.program, &self.known.tied);
-        let (graph, observations) = crate::layers::once(self.graph, observations, &types)?;
+        let typed = crate::layers::Types { given: &types, computed: self.computed };
+        let (graph, observations, computed) = crate::layers::once(self.graph, observations, typed)?;
         let in_full = Vec::new();
         Ok(Imported {
             graph,
@@ -384,6 +403,7 @@ impl<'p> Importer<'p> {
             in_full,
             unread: Vec::new(),
             types,
+            computed,
             observations,
         })
     }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::{Axis, Graph, IndexExpr, Scope, Var};
+use opledger_ir::{Axis, Elem, Graph, IndexExpr, Scope, Var};
 
 use crate::aliases::Aliases;
 use crate::equalities::Equalities;
+use crate::followed::FollowedAttention;
 use crate::in_full::MaskedScores;
 pub(crate) use crate::meaning::{Lowered, Meaning, Obstacle, Pair};
 use crate::multiples::Multiples;
@@ -53,6 +54,10 @@ pub(crate) struct Importer<'p> {
     pub(crate) masks: Vec<(IndexExpr, Vec<Axis>, Var)>,
     /// Scores of which a mask hides some.
     pub(crate) masked: Vec<MaskedScores>,
+    /// The types of what the nodes of the graph compute.
+    pub(crate) computed: Vec<Option<Elem>>,
+    /// Attention that was recorded of several calls.
+    pub(crate) followed: Vec<FollowedAttention>,
     /// Sizes that are multiples of whole numbers.
     pub(crate) divisible: Multiples,
     /// The most of sizes that tables have positions for.
@@ -85,6 +90,8 @@ impl<'p> Importer<'p> {
             early: BTreeSet::new(),
             masks: Vec::new(),
             masked: Vec::new(),
+            computed: Vec::new(),
+            followed: Vec::new(),
             divisible: Multiples::default(),
             positions: BTreeMap::new(),
         }
@@ -201,6 +208,16 @@ impl<'p> Importer<'p> {
         })
     }
 
+    /// How many bits whole numbers of a tensor of the program have.
+    pub(crate) fn width(&self, name: &str) -> Lowered<NarrowType> {
+        let wide = match self.meta(name)?.dtype {
+            4 => NarrowType { bits: 32, signed: true },
+            34 => NarrowType { bits: 32, signed: false },
+            _ => NarrowType { bits: 64, signed: true },
+        };
+        Ok(self.narrow(name)?.unwrap_or(wide))
+    }
+
     /// Whether a node, or who calls the program, reads a value.
     pub(crate) fn is_asked_for(&self, name: &str) -> bool {
         let module = &self.program.graph_module;
@@ -297,6 +314,19 @@ impl<'p> Importer<'p> {
         Ok(Meaning::Whole(Whole::given(operand, sizes, kind)))
     }
 
+    /// Whole numbers that many places of an expression ask for: computed once, unless they are simple.
+    pub(crate) fn looked_up(&mut self, whole: Whole) -> Lowered<Whole> {
+        let simple = match &whole.expr {
+            IndexExpr::Lookup { .. } | IndexExpr::Position(_) => true,
+            expr => expr.as_number().is_some(),
+        };
+        if simple {
+            return Ok(whole);
+        }
+        let placed = self.movement().whole(&whole.sizes, &whole.expr, false)?;
+        self.computed(placed.var, placed.dims, whole.kind)?.whole()
+    }
+
     /// The value that expressions look up in by a number.
     pub(crate) fn whole_var(&self, operand: usize) -> Option<Var> {
         self.wholes.get(operand).copied()
@@ -368,7 +398,7 @@ impl Importer<'_> {
     }
 }
 
-/// A type of whole numbers of few bits.
+/// A type of whole numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NarrowType {
     pub(crate) bits: u32,

@@ -6,6 +6,7 @@ use opledger_dims::Poly;
 use opledger_ir::ops::Source;
 use opledger_ir::{Axis, Op, Role, Var};
 
+use crate::buffers;
 use crate::constants::{Hiding, Marks, by_places};
 use crate::hidden::{Finite, Hidden};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
@@ -18,6 +19,7 @@ impl<'p> Importer<'p> {
     /// Parameters, buffers and inputs.
     pub(crate) fn sources(&mut self) -> Lowered<()> {
         let program = self.program;
+        let meant = buffers::meant(program);
         let mut recorded: BTreeMap<&str, Meaning> = BTreeMap::new();
         for spec in &program.graph_module.signature.input_specs {
             let (arg, path, parameter) = match spec {
@@ -49,7 +51,8 @@ impl<'p> Importer<'p> {
             let value = match recorded.get(path.as_str()) {
                 Some(value) => value.clone(),
                 None => {
-                    let value = self.stored(arg, path, parameter)?;
+                    let meant = meant.contains(arg.as_str());
+                    let value = self.stored([arg, path], parameter, meant)?;
                     recorded.insert(path, value.clone());
                     value
                 }
@@ -62,20 +65,24 @@ impl<'p> Importer<'p> {
         Ok(())
     }
 
-    /// A parameter, a buffer or a constant.
-    fn stored(&mut self, arg: &str, path: &str, parameter: bool) -> Lowered<Meaning> {
+    /// A parameter, a buffer or a constant. What its elements are is asked where they are `meant`: elsewhere it
+    /// is read, whatever they are.
+    fn stored(&mut self, [arg, path]: [&str; 2], parameter: bool, meant: bool) -> Lowered<Meaning> {
         let sizes = self.sizes_of(arg)?;
         let kind = self.kind_of(arg)?;
         if kind != WholeKind::Real {
             let first = self.graph.nodes().len();
-            let value = self.whole_numbers(path, sizes.clone(), kind)?;
+            let value = match meant {
+                true => self.whole_numbers(path, sizes.clone(), kind)?,
+                false => self.kept_numbers(path, sizes.clone(), kind)?,
+            };
             if parameter {
                 self.whole_parameter(path, &sizes, first)?;
             }
             return Ok(value);
         }
         let known = self.known;
-        match known.constants.marks.get(path).filter(|_| !parameter) {
+        match known.constants.marks.get(path).filter(|_| meant && !parameter) {
             Some(Marks::Truth(values)) => self.marks(path, sizes, values, WholeKind::Real),
             Some(Marks::Hiding(Hiding { seen, finite, hidden })) => {
                 let when = self.marks(path, sizes.clone(), seen, WholeKind::Truth)?.whole()?;
@@ -144,6 +151,12 @@ impl<'p> Importer<'p> {
         if let Some(expr) = values.and_then(|values| by_places(values, &sizes)) {
             return Ok(Meaning::Whole(Whole::filled(sizes, expr, kind)));
         }
+        self.kept_numbers(path, sizes, kind)
+    }
+
+    /// Whole numbers that stand in a buffer, whatever they are.
+    fn kept_numbers(&mut self, path: &str, sizes: Vec<Poly>, kind: WholeKind) -> Lowered<Meaning> {
+        let values = self.known.constants.whole.get(path).map(Vec::as_slice);
         let axes = self.movement().axes(&sizes);
         let negative = values.is_some_and(|values| values.iter().any(|value| *value < 0));
         let most = values.and_then(|values| values.iter().max()).copied().unwrap_or(0);

@@ -143,8 +143,7 @@ fn tools_print_what_their_conventions_count() {
         }
     }
     let expected = [
-        "calflops of equations: einsum",
-        "deepspeed of equations: einsum",
+        "torchinfo of einsums: module with parameters",
         "torchinfo of equations: module with parameters",
         "calflops of named: all.0 is own",
         "calflops-macs of named: all.0 is own",

@@ -158,7 +158,11 @@ fn bound(
     let sizes = sizes(args, model)?;
     let sized = model.counted_at(&sizes)?;
     let failed = failed(args, &sized)?;
-    output::show_noted(&sized.lower_bound(&roof, args.depth)?, &notes, format)?;
+    let bound = match args.dtype {
+        Some(_) => sized.lower_bound(&roof, args.depth)?,
+        None => sized.lower_bound_as_stored(&roof, args.depth)?,
+    };
+    output::show_noted(&bound, &notes, format)?;
     failed.iter().for_each(|problem| note(problem));
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -42,7 +42,11 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
         let (roof, told) = roof(device, elem)?;
         let notes = [notes::about(&model, &sizes), told].concat();
         let depth = args.depth;
-        return output::show_noted(&step.lower_bound(&sizes, &roof, depth)?, &notes, args.format);
+        let bound = match args.dtype {
+            Some(_) => step.lower_bound(&sizes, &roof, depth)?,
+            None => step.lower_bound_as_stored(&sizes, &roof, depth)?,
+        };
+        return output::show_noted(&bound, &notes, args.format);
     }
     let sized = TrainingSizes {
         elem,

@@ -21,11 +21,11 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Counts, EvalError, Integer};
-use opledger_ir::{Graph, ModuleClass, Node, Op, Role, Var};
+use opledger_ir::{Graph, LeftOut, ModuleClass, Node, Op, Operation, Role, Var};
 
 use self::gradient::Iteration;
 use self::lowering::{Lowering, Owner};
-pub use self::observed::{Observation, ObservedCall, ObservedModule, ProductPart};
+pub use self::observed::{Observation, ObservedCall, ObservedModule, ObservedPart, ProductPart};
 pub use self::saved::{Saved, SavedBy, SavedOptions, saved};
 pub use self::step::{StepNode, StepUnits};
 use crate::call::Call;
@@ -55,6 +55,10 @@ pub struct Unit {
     /// What the ledger counts for it, all its runs together; which size is free where one is, as what
     /// only the contents of a mask say.
     pub counts: BTreeMap<Share, Result<Counts<Integer>, EvalError>>,
+    /// What the ledger leaves out of that, since a mask hides it or it falls on padding.
+    pub left_out: BTreeMap<(Share, LeftOut), Result<Counts<Integer>, EvalError>>,
+    /// What it is called by its operations, where a share does not say what they are.
+    pub operations: String,
     /// Whether it runs and no result of the graph is of it.
     pub unused: bool,
     /// The nodes behind it; none for a first run that calls other operators than those after it,
@@ -75,9 +79,27 @@ impl Unit {
             parameters: Integer::default(),
             times: 1.into(),
             counts: BTreeMap::new(),
+            left_out: BTreeMap::new(),
+            operations: String::new(),
             unused: false,
             nodes: Vec::new(),
         }
+    }
+}
+
+/// How operations of these names are called together.
+fn called<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut all: Vec<&str> = Vec::new();
+    names.for_each(|name| {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    });
+    match &all[..] {
+        [first, second, third, rest @ ..] if !rest.is_empty() => {
+            format!("{first}, {second}, {third} and {} more", rest.len())
+        }
+        all => all.join(", "),
     }
 }
 
@@ -135,6 +157,7 @@ impl Units {
                     calls,
                     times: 1.into(),
                     counts: BTreeMap::new(),
+                    left_out: BTreeMap::new(),
                     nodes: Vec::new(),
                     ..unit.clone()
                 });
@@ -181,8 +204,11 @@ impl Lowering<'_> {
             Some(first) => self.at(&self.graph.multiplicity(self.graph.node(*first)))?,
             None => Integer::default(),
         };
+        let own = nodes.iter().map(|var| self.graph.node(*var).op.name());
         Ok(Unit {
             path: self.path(owner, class),
+            operations: class.map_or_else(|| called(own), str::to_owned),
+            left_out: self.left_out(&nodes),
             names: ModuleNames::default(),
             class: class.map(Cow::Borrowed),
             native: self.native(owner, &nodes)?,

@@ -4,13 +4,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use opledger_dims::{Binding, EvalError, Integer, Poly, Symbol};
-use opledger_ir::{Graph, Op, Var};
+use opledger_dims::{Binding, Class, Counts, EvalError, Integer, Poly, Symbol};
+use opledger_ir::{Graph, LeftOut, Op, Operation, Part, Var};
 
 use super::gradient::Iteration;
 use super::lowering::Lowering;
-use super::share::add;
-use super::{Unit, Units};
+use super::share::{ShareCounts, add};
+use super::{Unit, Units, called};
 use crate::call::{Call, Manner};
 use crate::convention::{Convention, Counting, Match};
 use crate::names::ModuleNames;
@@ -33,8 +33,21 @@ pub struct Observation {
     pub parameters: BTreeMap<String, Poly>,
     /// What the graph has for it.
     pub nodes: Vec<Var>,
+    /// What it is of nodes that stand with another, which several calls are recorded as.
+    pub parts: Vec<ObservedPart>,
     /// How often it is made, in layers that are recorded once.
     pub times: u64,
+}
+
+/// A part of a node that one of several calls computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObservedPart {
+    /// The node.
+    pub node: Var,
+    /// Its part.
+    pub part: Part,
+    /// Of that the operations of one class; all of them where none is named.
+    pub class: Option<Class>,
 }
 
 /// A module that calls no other.
@@ -214,6 +227,46 @@ fn groups(observations: &[Observation]) -> Vec<Group<'_>> {
     groups
 }
 
+/// What the ledger counts for a unit.
+#[derive(Default)]
+struct Ledgered {
+    counts: BTreeMap<Share, ShareCounts>,
+    left_out: BTreeMap<(Share, LeftOut), ShareCounts>,
+}
+
+impl Ledgered {
+    /// Adds of a node what `is_own` says, for what its call is for.
+    fn add(
+        &mut self,
+        lowering: &Lowering<'_>,
+        node: Var,
+        call: Option<&ObservedCall>,
+        is_own: impl Fn(Part, Class) -> bool,
+    ) {
+        let (graph, binding) = (lowering.graph, lowering.binding);
+        let own = |part: Part, counts: &Counts<Poly>| {
+            let share = purpose(lowering.share(node, part), call);
+            let kept = Counts::from_fn(|class| match is_own(part, class) {
+                true => counts[class].clone(),
+                false => Poly::zero(),
+            });
+            (!kept.is_zero()).then(|| (share, kept.at(binding)))
+        };
+        let of = graph.node(node);
+        for (part, counts) in graph.node_cost(of).iter() {
+            if let Some((share, more)) = own(part, counts) {
+                add(&mut self.counts, share, more);
+            }
+        }
+        let Some((why, more)) = graph.left_out(of) else { return };
+        for (part, counts) in more.iter() {
+            if let Some((share, more)) = own(part, counts) {
+                add(&mut self.left_out, (share, why), more);
+            }
+        }
+    }
+}
+
 impl Units {
     /// The units of a program at a binding that gives all of its sizes. What of the graph no
     /// observation has is a unit without calls.
@@ -235,6 +288,12 @@ impl Units {
             }
             Ok(bound)
         };
+        let elsewhere: BTreeSet<ObservedPart> =
+            observations.iter().flat_map(|one| one.parts.iter().copied()).collect();
+        let is_elsewhere = |node: Var, part: Part, class: Class| {
+            let of = |class| elsewhere.contains(&ObservedPart { node, part, class });
+            of(None) || of(Some(class))
+        };
         let mut seen: BTreeSet<Var> = BTreeSet::new();
         let mut units = Vec::new();
         for group in groups(observations) {
@@ -247,16 +306,34 @@ impl Units {
             });
             let calls: Vec<Call> = calls.collect::<Result<_, ConventionError>>()?;
             let mut nodes = Vec::new();
-            let mut counts = BTreeMap::new();
+            let mut ledgered = Ledgered::default();
             for one in &group.observations {
+                let call = one.call.as_ref();
                 let own: Vec<Var> =
                     one.nodes.iter().copied().filter(|var| seen.insert(*var)).collect();
-                for (share, more) in lowering.counts(&own) {
-                    add(&mut counts, purpose(share, one.call.as_ref()), more);
+                for node in &own {
+                    ledgered.add(&lowering, *node, call, |part, class| {
+                        !is_elsewhere(*node, part, class)
+                    });
+                }
+                for of in &one.parts {
+                    ledgered.add(&lowering, of.node, call, |part, class| {
+                        part == of.part && of.class.is_none_or(|own| own == class)
+                    });
                 }
                 nodes.extend(own);
             }
+            let Ledgered { counts, left_out } = ledgered;
+            let names = calls.iter().map(|call| &*call.op);
+            let of_nodes = nodes.iter().map(|var| graph.node(*var).op.name());
+            let operations = match (group.class(), calls.is_empty()) {
+                (Some(class), _) if !class.starts_with("module with") => class.into_owned(),
+                (_, false) => called(names),
+                (_, true) => called(of_nodes),
+            };
             units.push(Unit {
+                left_out,
+                operations,
                 path: group.path().to_owned(),
                 names: group.names(),
                 class: group.class(),
@@ -272,9 +349,17 @@ impl Units {
         }
         let computed = |var: &Var| !matches!(graph.node(*var).op, Op::Source(_));
         let rest = graph.vars().filter(|var| !seen.contains(var) && computed(var));
-        let rest: Vec<Var> = rest.collect();
-        let counts = lowering.counts(&rest);
-        units.push(Unit { counts, nodes: rest, ..Unit::of_no_module("results".to_owned()) });
+        for var in rest {
+            let (counts, left_out) = (lowering.counts(&[var]), lowering.left_out(&[var]));
+            let operations = graph.node(var).op.name().to_owned();
+            units.push(Unit {
+                counts,
+                left_out,
+                operations,
+                nodes: vec![var],
+                ..Unit::of_no_module("results".to_owned())
+            });
+        }
         Ok(Units { units, beside: None })
     }
 }
@@ -324,6 +409,11 @@ impl Convention {
                     }
                     Match::Call(at) => calls[at].all_sizes(),
                 };
+                if rule.rounded.is_some() {
+                    let (convention, op) = (self.name.clone(), rule.names());
+                    let path = group.path().to_owned();
+                    return Err(ConventionError::Rounded { convention, op, path });
+                }
                 for formula in rule.counts.values() {
                     let missing =
                         formula.poly.symbols().into_iter().find(|s| !sizes.contains_key(s));

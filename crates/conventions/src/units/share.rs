@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use opledger_dims::{Counts, EvalError, Integer};
 use opledger_ir::ops::ArithmeticKind;
-use opledger_ir::{ModuleClass, Op, Part, Role, Var};
+use opledger_ir::{Cost, LeftOut, ModuleClass, Op, Part, Role, Var};
 
 use super::lowering::Lowering;
 use crate::Share;
@@ -13,7 +13,7 @@ use crate::Share;
 pub(super) type ShareCounts = Result<Counts<Integer>, EvalError>;
 
 /// Adds counts to those of a share.
-pub(super) fn add(counts: &mut BTreeMap<Share, ShareCounts>, share: Share, more: ShareCounts) {
+pub(super) fn add<K: Ord>(counts: &mut BTreeMap<K, ShareCounts>, share: K, more: ShareCounts) {
     let sum = counts.entry(share).or_insert_with(|| Ok(Counts::zero()));
     match (sum.as_mut(), more) {
         (Ok(known), Ok(more)) => *known += &more,
@@ -28,11 +28,27 @@ impl Lowering<'_> {
     pub(super) fn counts(&self, nodes: &[Var]) -> BTreeMap<Share, ShareCounts> {
         let mut counts = BTreeMap::new();
         for var in nodes {
-            for (part, cost) in self.graph.node_cost(self.graph.node(*var)).iter() {
-                add(&mut counts, self.share(*var, part), cost.at(self.binding));
-            }
+            self.add_cost(&mut counts, *var, &self.graph.node_cost(self.graph.node(*var)));
         }
         counts
+    }
+
+    /// What the ledger leaves out of nodes, by share and reason.
+    pub(super) fn left_out(&self, nodes: &[Var]) -> BTreeMap<(Share, LeftOut), ShareCounts> {
+        let mut counts = BTreeMap::new();
+        for var in nodes {
+            let Some((why, more)) = self.graph.left_out(self.graph.node(*var)) else { continue };
+            let mut own = BTreeMap::new();
+            self.add_cost(&mut own, *var, &more);
+            own.into_iter().for_each(|(share, more)| add(&mut counts, (share, why), more));
+        }
+        counts
+    }
+
+    fn add_cost(&self, counts: &mut BTreeMap<Share, ShareCounts>, var: Var, cost: &Cost) {
+        for (part, cost) in cost.iter() {
+            add(counts, self.share(var, part), cost.at(self.binding));
+        }
     }
 
     pub(super) fn share(&self, var: Var, part: Part) -> Share {

@@ -55,6 +55,7 @@ impl StepUnits {
         let mut homes: BTreeMap<Var, usize> = BTreeMap::new();
         for (at, unit) in units.units.iter_mut().enumerate() {
             unit.counts.clear();
+            unit.left_out.clear();
             homes.extend(unit.nodes.iter().map(|var| (*var, at)));
         }
         let (mut reached, mut again, mut dropped) =

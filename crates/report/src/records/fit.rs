@@ -65,7 +65,7 @@ pub enum Intake {
 }
 
 /// Why there are not more tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FittedBy {
     /// The memory is full.
@@ -74,6 +74,8 @@ pub enum FittedBy {
     Nothing,
     /// The model has no more positions, or was not made for more, as this key of its configuration says.
     Positions(&'static str),
+    /// What a program that was exported holds for.
+    Condition(String),
 }
 
 impl Fitted {
@@ -87,10 +89,11 @@ impl Fitted {
             Intake::OneByOne => "one by one",
             Intake::AtOnce => "at once",
         };
-        let by = match self.by {
+        let by = match &self.by {
             FittedBy::Memory => "memory",
             FittedBy::Nothing => "nothing",
             FittedBy::Positions(_) => "positions",
+            FittedBy::Condition(condition) => condition,
         };
         let cache = self.cache.as_ref().map_or_else(|| Cell::from("–"), Amount::cell);
         Row::new([

@@ -1,12 +1,13 @@
 //! Where weights meet values: what each letter is to attention.
 
 use opledger_dims::Poly;
-use opledger_ir::IndexExpr;
+use opledger_ir::{IndexExpr, Op};
 
 use super::letters::Letters;
 use super::product::LetteredProduct;
 use super::{Chain, Chains, Stage, base, first, summed_dims};
 use crate::call::Call;
+use crate::followed::FollowedAttention;
 use crate::importer::{Importer, Lowered};
 use crate::lower::attention::{Given, WrittenAttention, record};
 use crate::tensor::{Dim, DimPart, Placed};
@@ -34,9 +35,14 @@ pub(crate) fn attended(
         return Ok(None);
     }
     let nodes = chain.nodes.clone();
+    let (steps, scaled) = (chain.steps.clone(), chain.scale.is_some());
     let before = own.graph.nodes().len();
     match meeting.recorded(own) {
         Ok(Some(result)) => {
+            let mut recorded = own.graph.vars().skip(before);
+            let attention =
+                recorded.find(|var| matches!(own.graph.node(*var).op, Op::Attention(_)));
+            own.followed.extend(attention.map(|node| FollowedAttention { node, steps, scaled }));
             for nodes in nodes {
                 let recorded = own.graph.vars().skip(nodes.start).take(nodes.len());
                 own.spare.extend(recorded);

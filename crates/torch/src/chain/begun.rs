@@ -131,6 +131,7 @@ impl Chain {
         let (keys, nodes) = (Vec::new(), Vec::new());
         let filled = false;
         Some(Chain {
+            steps: Vec::new(),
             letters,
             operands,
             scale,

@@ -12,6 +12,7 @@ mod masks;
 mod moved;
 mod product;
 mod sinks;
+mod steps;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,6 +21,7 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Factor, Scaling};
 
 use crate::call::{Call, operation};
+use crate::followed::FollowedStep;
 use crate::hidden::hides;
 use crate::importer::{Importer, Lowered, Meaning};
 use crate::schema::{Argument, ExportedProgram, OutputSpec};
@@ -32,6 +34,7 @@ use letters::Letters;
 use masks::{added, chosen, hides_rows, masked};
 use moved::{MOVING, moved};
 use sinks::{joined, shifted};
+use steps::steps_of;
 
 /// Scores on their way to weights.
 #[derive(Clone, Debug)]
@@ -53,6 +56,8 @@ struct Chain {
     stage: Stage,
     /// The nodes of its steps.
     nodes: Vec<Range<usize>>,
+    /// What of attention its steps are.
+    steps: Vec<FollowedStep>,
 }
 
 /// What was done last.
@@ -162,6 +167,8 @@ pub(crate) fn follow(
     let Some(mut chain) = own.spared(|own| step(chains, own, call, base))? else { return Ok(()) };
     chain.nodes.push(nodes);
     if let Ok(name) = call.result(0).map(str::to_owned) {
+        let steps = steps_of(base, &chain, &name);
+        chain.steps.extend(steps);
         chains.known.insert(name, chain);
     }
     Ok(())

@@ -242,14 +242,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A number above 0 by which is divided without rounding, as a quotient; sizes are left where they stand.
+    /// A number, not 0, by which is divided without rounding, as a quotient; sizes are left where they stand.
     fn divisor(&mut self, level: usize) -> Option<(i64, i64)> {
         let start = self.rest;
         let found = self.take("/").and_then(|()| match self.power(level)? {
             SizeTerm::Poly(poly) => {
                 let (whole, parts) = over(&poly)?;
                 let by = whole.as_integer().and_then(|by| i64::try_from(by).ok());
-                by.filter(|by| *by > 0).map(|by| (parts, by))
+                match by? {
+                    0 => None,
+                    by if by < 0 => Some((parts.checked_neg()?, by.checked_neg()?)),
+                    by => Some((parts, by)),
+                }
             }
             SizeTerm::Sum(_)
             | SizeTerm::Product(_)

@@ -50,6 +50,8 @@ fn guards_are_read_as_python_reads_them() {
         (format!("round({x}[1] / 3) != 1"), "⌊(2·n + 3) / 6⌋ ≠ 1"),
         (format!("({x}[1] / 4) + 0.5 < {x}[0] / 6"), "3·n + 6 < 2·b"),
         (format!("math.trunc({x}[1] / {x}[0]) < 3"), "⌊n / b⌋ < 3"),
+        (format!("{x}[0] / -2 > 3"), "-b > 6"),
+        (format!("math.ceil((((-1)*torch.sym_float({x}[1])) - {x}[1]) / (-1.0)) != 9"), "2·n ≠ 9"),
     ] {
         assert_eq!(read(&guard).as_deref(), Some(told), "{guard}");
     }
@@ -69,7 +71,6 @@ fn what_is_not_understood_is_no_condition() {
         "L['x'].size()[0] / 0 > 3",
         "round(L['x'].size()[0] / 2) > 3",
         "round(L['x'].size()[0] / L['x'].size()[1]) > 3",
-        "L['x'].size()[0] / -2 > 3",
         "L['x'].size()[0] == 0.1",
         "not",
         "(1 == 1",

@@ -1,4 +1,4 @@
-//! Bits of whole numbers in two's complement, of which one of two is known.
+//! Bits of whole numbers in two's complement.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use opledger_ir::IndexExpr;
 
 use super::elementwise::{operands, whole};
 use crate::call::Call;
-use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::importer::{Importer, Lowered, Meaning, NarrowType, Obstacle};
 use crate::whole::{Whole, WholeKind};
 
 /// What is done with bits.
@@ -52,12 +52,25 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
     }
     let Some(known) = b.expr.as_number() else {
         let value = match bits {
-            Bits::ShiftLeft | Bits::ShiftRight => shifted(&a, &b, bits == Bits::ShiftLeft)?,
+            Bits::ShiftLeft | Bits::ShiftRight => {
+                let left = bits == Bits::ShiftLeft;
+                match shifted(&a, &b, left) {
+                    Err(Obstacle::Unknown) => {
+                        let width = own.width(call.result(0)?)?.bits;
+                        let a = own.looked_up(a)?;
+                        let b = own.looked_up(b)?;
+                        by_any(&a, &b, left, width)?
+                    }
+                    value => value?,
+                }
+            }
             Bits::Not | Bits::And | Bits::Or | Bits::Xor => {
-                let narrow = own.narrow(call.result(0)?)?.filter(|own| own.bits == 8);
-                let signed = narrow.ok_or(Obstacle::Unknown)?.signed;
-                let of = |a: &IndexExpr, b: &IndexExpr| of_bytes(a, b, bits, signed);
-                a.zip(&b, kind, of).map_err(Obstacle::sizes)?
+                let width = own.width(call.result(0)?)?;
+                // Each bit reads both.
+                let (a, b) = (own.looked_up(a)?, own.looked_up(b)?);
+                let of = |a: &IndexExpr, b: &IndexExpr| each_bit(a, b, bits, width);
+                // As it stands: times a number it has coefficients that no whole number has.
+                own.looked_up(a.zip(&b, kind, of).map_err(Obstacle::sizes)?)?
             }
         };
         return Ok(vec![Meaning::Whole(value)]);
@@ -110,21 +123,42 @@ fn shifted(a: &Whole, b: &Whole, left: bool) -> Lowered<Whole> {
     a.zip(b, WholeKind::Whole, of).map_err(Obstacle::sizes)
 }
 
-/// What is made of two bytes, bit by bit.
-fn of_bytes(a: &IndexExpr, b: &IndexExpr, bits: Bits, signed: bool) -> IndexExpr {
+/// Numbers shifted by any number of bits below their width; a number of 64 bits that passes them is another
+/// here.
+fn by_any(a: &Whole, b: &Whole, left: bool, width: u32) -> Lowered<Whole> {
+    let most = i64::from(width.min(63)) - 1;
+    let power = |of: &IndexExpr| {
+        let last = IndexExpr::from(1_i64 << most);
+        (0..most)
+            .rev()
+            .fold(last, |rest, by| of.equals(&by.into()).choose(&(1_i64 << by).into(), &rest))
+    };
+    let of = |a: &IndexExpr, b: &IndexExpr| match left {
+        true => a.times(&power(b)),
+        false => a.floor_div(&power(b)),
+    };
+    a.zip(b, WholeKind::Whole, of).map_err(Obstacle::sizes)
+}
+
+/// What is made of two numbers, bit by bit; the highest bit of one with a sign counts below 0.
+fn each_bit(a: &IndexExpr, b: &IndexExpr, bits: Bits, of: NarrowType) -> IndexExpr {
+    let NarrowType { bits: width, signed } = of;
+    let joined = |x: IndexExpr, y: IndexExpr| match bits {
+        Bits::Or => x.plus(&y).is_positive(),
+        Bits::Xor => x.plus(&y).modulo(&2.into()),
+        Bits::And | Bits::Not | Bits::ShiftLeft | Bits::ShiftRight => x.times(&y),
+    };
     let bit = |of: &IndexExpr, at: u32| of.floor_div(&(1_i64 << at).into()).modulo(&2.into());
-    let both = |at| bit(a, at).times(&bit(b, at)).scaled(&Poly::from(1_i64 << at));
-    // The highest bit of a number with a sign counts below 0.
-    let low = if signed { 7 } else { 8 };
-    let mut common = (0..low).fold(IndexExpr::from(0), |all, at| all.plus(&both(at)));
-    if signed {
-        common = common.minus(&both(7));
+    let low = if signed { width - 1 } else { width };
+    let all = (0..low).fold(IndexExpr::from(0), |all, at| {
+        all.plus(&joined(bit(a, at), bit(b, at)).scaled(&Poly::from(1_i64 << at)))
+    });
+    if !signed {
+        return all;
     }
-    match bits {
-        Bits::Or => a.plus(b).minus(&common),
-        Bits::Xor => a.plus(b).minus(&common.scaled(&Poly::from(2))),
-        Bits::And | Bits::Not | Bits::ShiftLeft | Bits::ShiftRight => common,
-    }
+    let sign = |of: &IndexExpr| of.below(&0.into());
+    let least = if width == 64 { i64::MIN } else { -(1_i64 << (width - 1)) };
+    all.plus(&joined(sign(a), sign(b)).scaled(&Poly::from(least)))
 }
 
 /// The bits that a number and a known one have in common: run by run of the known one.

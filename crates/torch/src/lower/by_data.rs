@@ -45,7 +45,12 @@ pub(super) fn lower(_: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowere
 /// Higher-order operations that execute by data, or by sizes (`torch/_higher_order_ops`).
 pub(super) fn higher_order(call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     let chooses = call.node.inputs.first().map(|input| &input.arg);
+    // Asks for a version, of which no result is.
+    if call.operation == "torchvision._cuda_version.default" {
+        return Ok(vec![Meaning::None; call.node.outputs.len()]);
+    }
     Err(match call.operation {
+        "torchvision.nms.default" => Obstacle::Bad(OPEN.to_owned()),
         "higher_order.cond" if !matches!(chooses, Some(Argument::Tensor(_))) => {
             Obstacle::Bad(BRANCH_OF_SIZES.to_owned())
         }

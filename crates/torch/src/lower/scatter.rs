@@ -2,7 +2,9 @@
 
 use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
+use opledger_ir::ops::ArithmeticKind;
 
+use super::elementwise::combined;
 use super::joining::Joining;
 use super::movement::{from_end, reshape, sizes_of};
 use super::places::{At, from_either_end, only, picked, spread};
@@ -107,7 +109,7 @@ fn indexed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
         let missing = sizes.len().checked_sub(mask.sizes.len()).ok_or(Obstacle::Unknown)?;
         let of_values = sizes_of(&values)?;
         let (one_for_all, rest) = of_values.split_at(of_values.len().saturating_sub(missing));
-        if adds || one_for_all.iter().any(|size| *size != Poly::one()) {
+        if one_for_all.iter().any(|size| *size != Poly::one()) {
             return Err(Obstacle::Bad(super::by_data::OPEN.to_owned()));
         }
         one_size(mask.sizes.iter().zip(&sizes))?;
@@ -118,6 +120,10 @@ fn indexed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
             values,
             if rest.iter().all(|size| *size == Poly::one()) { &[] } else { rest },
         )?;
+        let values = match adds {
+            true => Meaning::Tensor(combined(own, ArithmeticKind::Add, x.clone(), values)?),
+            false => values,
+        };
         return super::truth::select(own, call, mask, values, x);
     }
     let given = super::index::given(&indices)?;

@@ -322,9 +322,10 @@ fn placed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     let strides = each(call, "stride", along, &window)?;
     let dilations = each(call, "dilation", along, &vec![1; along])?;
     let padding = each(call, "padding", along, &vec![0; along])?;
-    if padding.iter().any(|padding| *padding > 0) || call.flag("ceil_mode", false) {
-        let not_whole = "places of the largest in windows that are not all on the input";
-        return Err(Obstacle::Bad(not_whole.to_owned()));
+    let beyond = padding.iter().any(|padding| *padding > 0) || call.flag("ceil_mode", false);
+    if beyond && dilations.iter().any(|dilation| *dilation > 1) {
+        let apart = "places of the largest in windows that are not all on the input, of taps that are apart";
+        return Err(Obstacle::Bad(apart.to_owned()));
     }
     let (sizes, of_x) = (call.sizes(own, 0)?, sizes_of(&x)?);
     let (rank, of) = (sizes.len(), |number: usize| Poly::from(number as u64));
@@ -333,7 +334,15 @@ fn placed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     // From a result and a place in its window to a place on the input.
     let stands = |axis: usize, tap: &IndexExpr| {
         let start = IndexExpr::Position(outer + axis).scaled(&of(strides[axis]));
-        start.plus(&tap.scaled(&of(dilations[axis])))
+        let place = start.plus(&tap.scaled(&of(dilations[axis])));
+        if !beyond {
+            return place;
+        }
+        // A tap beyond the input is its nearest element, which the window has as well.
+        let place = place.minus(&IndexExpr::size(of(padding[axis])));
+        let place = place.below(&0.into()).choose(&0.into(), &place);
+        let last = IndexExpr::size(&of_x[outer + axis] - &Poly::one());
+        last.below(&place).choose(&last, &place)
     };
     let tap = |axis: usize| IndexExpr::Position(rank + axis);
     let before = (0..outer).map(At::Along);

@@ -8,13 +8,16 @@ mod silent;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use opledger_conventions::{Manner, Observation, ObservedCall, ObservedModule, ProductPart};
+use opledger_conventions::{
+    Manner, Observation, ObservedCall, ObservedModule, ObservedPart, ProductPart,
+};
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::Var;
 
 use self::silent::{is_activation, is_in_place, is_silent, is_written_in_python};
 use crate::call::{Call, module_path};
 use crate::classes::{ModuleCall, class, stack};
+use crate::followed::FollowedAttention;
 use crate::importer::{Importer, Lowered, Obstacle};
 use crate::schema::{Argument, ExportedProgram, InputSpec, ProgramNode};
 use crate::whole::WholeKind;
@@ -28,6 +31,8 @@ pub(crate) struct CallLog<'p> {
     parameters: BTreeMap<&'p str, &'p str>,
     /// The values that a gradient flows to in training.
     trained: BTreeSet<&'p str>,
+    /// The observations of calls by the names of their results.
+    of_results: BTreeMap<&'p str, usize>,
 }
 
 impl<'p> CallLog<'p> {
@@ -46,7 +51,25 @@ impl<'p> CallLog<'p> {
         };
         let parameters: BTreeMap<_, _> = specs.filter_map(parameter).collect();
         let trained = parameters.keys().copied().collect();
-        CallLog { observations: Vec::new(), outer, parameters, trained }
+        CallLog {
+            observations: Vec::new(),
+            outer,
+            parameters,
+            trained,
+            of_results: BTreeMap::new(),
+        }
+    }
+
+    /// Says what of attention that was recorded of several calls each of them computes.
+    pub(crate) fn share(&mut self, followed: &[FollowedAttention]) {
+        for attention in followed {
+            for (result, part, class) in attention.parts() {
+                let at = self.of_results.get(result);
+                if let Some(one) = at.and_then(|at| self.observations.get_mut(*at)) {
+                    one.parts.push(ObservedPart { node: attention.node, part, class });
+                }
+            }
+        }
     }
 
     /// Observes a node that was recorded as some of the graph's.
@@ -101,6 +124,8 @@ impl<'p> CallLog<'p> {
             path => path,
         };
         let names = own.known.names.of_path(&path);
+        let results = node.outputs.iter().flat_map(Argument::tensors);
+        self.of_results.extend(results.map(|name| (name, self.observations.len())));
         self.observations.push(Observation {
             path,
             names,
@@ -109,6 +134,7 @@ impl<'p> CallLog<'p> {
             first,
             parameters,
             nodes,
+            parts: Vec::new(),
             times: 1,
         });
         Ok(())

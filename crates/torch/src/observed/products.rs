@@ -106,6 +106,7 @@ impl Seen<'_, '_, '_> {
             terms.push_back(letters.chars().zip(dims).collect());
         }
         let result = result.replacen("...", &dotted, 1);
+        let read_as_one = read_as_one(&terms, &result);
         let mut parts = Vec::new();
         while let (Some(left), Some(right)) = (terms.pop_front(), terms.pop_front()) {
             let is_later = |c: char| {
@@ -118,7 +119,10 @@ impl Seen<'_, '_, '_> {
         }
         self.parts = parts;
         let elements = self.call.sizes(self.own, 0)?.iter().product();
-        Ok(("einsum".into(), with_parts(elements)))
+        let mut sizes = with_parts(elements);
+        sizes.extend(read_as_one);
+        sizes.push(("of_matrices", u32::from(is_of_matrices(&equation)).into()));
+        Ok(("einsum".into(), sizes))
     }
 
     /// A product over pairs of dimensions, as one of matrices; one that leaves none is a sum of products
@@ -218,6 +222,35 @@ fn pair(
     }
     let part = (contracted != one).then_some(ProductPart { size: contracted, products: all });
     (product, part)
+}
+
+/// What numpy's `einsum_path` takes an equation of one or two operands for: loops over all letters, in which
+/// something is summed or nothing is. Of more operands it looks for an order.
+fn read_as_one(terms: &VecDeque<Letters>, result: &str) -> Sizes {
+    if terms.len() > 2 {
+        return Vec::new();
+    }
+    let all: Letters = terms.iter().flatten().map(|(c, size)| (*c, size.clone())).collect();
+    let sums = all.keys().any(|letter| !result.contains(*letter));
+    vec![("loops", all.values().product()), ("sums", u32::from(sums).into())]
+}
+
+/// Whether an equation is, in whatever letters, one of the two that fvcore has a formula for
+/// (`fvcore/nn/jit_handles.py`, `einsum_flop_jit`).
+fn is_of_matrices(equation: &str) -> bool {
+    let mut letters: Vec<char> = Vec::new();
+    let plain = |c: char| {
+        if !c.is_ascii_alphabetic() {
+            return c;
+        }
+        let at = letters.iter().position(|own| *own == c).unwrap_or_else(|| {
+            letters.push(c);
+            letters.len() - 1
+        });
+        char::from(b'a' + u8::try_from(at).unwrap_or(25).min(25))
+    };
+    let plain: String = equation.chars().map(plain).collect();
+    matches!(plain.as_str(), "abc,abd->acd" | "abc,adc->adb")
 }
 
 /// The letters of an equation that occur once, in the order of the alphabet.

@@ -44,6 +44,19 @@ class Equations(torch.nn.Module):
         return y * torch.matmul(y, self.gate).sigmoid().unsqueeze(-1)
 
 
+class Einsums(torch.nn.Module):
+    """Equations with parameters and without, one of those that fvcore has a formula for, one that sums nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.scale = torch.nn.Parameter(torch.randn(16, 37)), torch.nn.Parameter(torch.randn(37))
+
+    def forward(self, x):
+        y = torch.einsum("...c,cd->...d", torch.einsum("bnc,c->bnc", x, self.scale[:16]), self.up)
+        weights = torch.einsum("bnd,bmd->bnm", y, y).softmax(-1)
+        return torch.einsum("bnm,bmd->bnd", weights, y), torch.einsum("bnc,bnd->bcd", x, y)
+
+
 class Windows(torch.nn.Module):
     """Convolutions, pooling and norms as modules, and functions that tools replace or do not."""
 
@@ -163,6 +176,9 @@ def main():
     equations = Equations()
     export.write("equations", equations, (torch.randn(3, 5, 16),), ({0: DYNAMIC, 1: DYNAMIC},))
     counted["equations"] = record(equations, "x", lambda b, n: torch.randn(b, n, 16), {})
+    einsums = Einsums()
+    export.write("einsums", einsums, (torch.randn(3, 5, 16),), ({0: DYNAMIC, 1: DYNAMIC},))
+    counted["einsums"] = record(einsums, "x", lambda b, n: torch.randn(b, n, 16), {})
     for name, build in FAMILIES.items():
         module, rest = build()
         argument, draw, open_, symbols = ARGUMENTS.get(name, IDS)

@@ -36,6 +36,7 @@ def cases():
     """Each module with an argument of 3 items, of 7 tokens where it has any."""
     yield "encoder_layer", families.layer(), torch.randn(3, 7, 32), "bn"
     yield "equations", families.Equations(), torch.randn(3, 7, 16), "bn"
+    yield "einsums", families.Einsums(), torch.randn(3, 7, 16), "bn"
     for name, build in families.FAMILIES.items():
         module, rest = build()
         for key, value in rest.items():
