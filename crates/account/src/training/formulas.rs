@@ -24,7 +24,7 @@ impl Training<'_> {
 
     /// Elements of the parameters that have a gradient.
     pub(crate) fn trained_formula(&self) -> Poly {
-        self.gradients.iter().map(|(parameter, _)| self.elements(self.graph.node(*parameter))).sum()
+        self.gradients.iter().map(|own| self.elements(self.graph.node(own.parameter))).sum()
     }
 
     /// Elements of the optimiser's state.
