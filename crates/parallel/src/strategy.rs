@@ -40,6 +40,15 @@ pub enum Zero {
     Parameters,
 }
 
+/// An axis of a mesh of ranks: in which way it cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MeshAxis {
+    /// What is cut along it.
+    pub strategy: Strategy,
+    /// How many ranks it has.
+    pub ranks: u64,
+}
+
 /// The axes at which sources are cut.
 #[derive(Debug)]
 pub(crate) struct Seeds {

@@ -230,6 +230,11 @@ impl Training<'_> {
         &self.updated
     }
 
+    /// The gradients that the last batch computes.
+    pub(crate) fn gradients(&self) -> &[Gradient] {
+        &self.gradients
+    }
+
     /// The sizes of the step, those of the model and those that follow from them.
     ///
     /// # Errors
@@ -438,7 +443,7 @@ impl Default for TrainingSizes {
 }
 
 /// The buffers that the forward pass fills and gradients read.
-fn kept_for_gradients(graph: &Graph) -> Vec<Var> {
+pub(crate) fn kept_for_gradients(graph: &Graph) -> Vec<Var> {
     let forward = |node: &Node| node.phase == Phase::Forward;
     let readers = graph.nodes().iter().filter(|node| !forward(node));
     let read = readers.flat_map(|node| node.inputs.iter().copied());

@@ -60,12 +60,16 @@ impl StepUnits {
         let (mut reached, mut again, mut dropped) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut beside: BTreeMap<Phase, usize> = BTreeMap::new();
+        let mut computed_again: BTreeSet<Var> = BTreeSet::new();
         let lowering = Lowering::new(step, binding, dialect, Iteration::Later);
         for (node, of) in
             step.nodes().iter().zip(nodes.iter().copied().chain(std::iter::repeat(None)))
         {
             let cost = step.node_cost(node);
             let home = of.and_then(|of| homes.get(&of.given).copied());
+            computed_again.extend(
+                of.filter(|_| node.phase == Phase::Recomputation).map(|of| of.given),
+            );
             if let Some(home) = home.filter(|_| node.phase == Phase::Backward) {
                 reached.insert(home);
             }
@@ -104,6 +108,13 @@ impl StepUnits {
                 }
                 add(&mut units.units[at].counts, share, counts);
             }
+        }
+        // A layer runs in its order until it has all that gradients read: what stands before that does too.
+        for body in model.loops() {
+            let inside = |var: &Var| body.body.contains(&var.index());
+            let Some(last) = computed_again.iter().rfind(|var| inside(var)) else { continue };
+            let before = homes.iter().filter(|(var, _)| inside(var) && *var < last);
+            again.extend(before.map(|(_, at)| *at));
         }
         // A first run stands before the others, whose nodes it shares.
         for (at, unit) in units.units.iter().enumerate().filter(|(_, unit)| unit.nodes.is_empty()) {
