@@ -3,10 +3,10 @@
 use opledger_dims::{Binding, EvalError, Integer, Poly, Symbol};
 use opledger_grad::Loss;
 use opledger_ir::{Definition, Elem, Graph, SizeRole, Storage};
-use opledger_parallel::{Collective, MeshAxis, Partition, Pipeline, Strategy, Transfer, Zero};
-use opledger_report::{
-    CutAxis, CutCollective, CutCost, FormulaValue, HeldBytes, HeldWeights,
+use opledger_parallel::{
+    Collective, MeshAxis, Partition, Pipeline, Placement, Strategy, Transfer, Zero,
 };
+use opledger_report::{CutAxis, CutCollective, CutCost, FormulaValue, HeldBytes, HeldWeights};
 
 use crate::training::kept_for_gradients;
 use crate::{AccountError, Model, Training, TrainingOptions};
@@ -112,6 +112,14 @@ impl Model {
             return Err(self.uncut("a parameter is read by no stage"));
         }
         let mut cut = told.cut(within, None)?;
+        // Of the first stage: those behind the last layer are made by the last one.
+        let mut rows = Vec::new();
+        for (mut row, (transfer, _)) in cut.collectives.into_iter().zip(within.collectives()) {
+            let times = pipeline.times(transfer, 0);
+            row.times = told.value(&times)?;
+            rows.extend((times != Poly::zero()).then_some(row));
+        }
+        cut.collectives = rows;
         let (graph, handed) = (told.graph, pipeline.sent());
         for var in pipeline.handed() {
             cut.collectives.push(CutCollective {
@@ -169,13 +177,13 @@ impl Model {
                 }
                 let Some(training) = training else { return Ok(()) };
                 let trained = (training.trained_formula() * elem.bits() as i64).ratio(1, 8);
-                let times = if zero == Zero::Parameters { 3 } else { 2 };
-                let most = trained.ratio(times * (ranks as i64 - 1), ranks as i64);
-                let exact = zero != Zero::Parameters;
+                let times = if zero == Zero::None { 2 } else { 1 };
+                let once = trained.ratio(times * (ranks as i64 - 1), ranks as i64);
+                let sums = crossing().filter(|own| own.from() == Placement::Partial);
+                let sums: Poly = sums.map(|own| own.sent() * &own.times).sum();
                 let sizes = graph.complete(self.sizes())?;
-                let [sent, most] =
-                    [partition.sent(), most].map(|bytes| graph.fold(&bytes.bind(&sizes)));
-                if exact && sent != most || !(most - sent).is_never_negative() {
+                let [sums, once] = [sums, once].map(|bytes| graph.fold(&bytes.bind(&sizes)));
+                if sums != once {
                     return Err(self.uncut("not every gradient would be summed once"));
                 }
             }
@@ -196,13 +204,22 @@ impl Model {
                 }
                 if sequence {
                     let whole = Strategy::Tensor { sequence: false, vocabulary };
-                    if Partition::new(&plain, whole, ranks)?.sent() != forward.sent() {
+                    let whole = Partition::new(&plain, whole, ranks)?;
+                    // Beside rows of the model's width go ids and shares of experts, some for each token.
+                    let wide = whole.collectives().find_map(|(own, _)| {
+                        Some(plain.shape(own.value).axes.last()?.size.clone())
+                    });
+                    let rows = |cut: &Partition<'_>| -> Poly {
+                        let own = cut.collectives().filter(|(own, _)| {
+                            plain.shape(own.value).axes.last().map(|axis| &axis.size)
+                                == wide.as_ref()
+                        });
+                        own.map(|(own, _)| own.sent() * &own.times).sum()
+                    };
+                    if rows(&whole) != rows(&forward) {
                         return Err(self.uncut("more would cross with tokens cut than without"));
                     }
                 }
-            }
-            Strategy::Experts if training.is_some() => {
-                return Err(self.uncut("what experts hold would cross in the backward pass"));
             }
             Strategy::Experts | Strategy::Context => {}
         }

@@ -271,7 +271,8 @@ fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded
     back.parameters.sort();
     let mut gradients: Vec<Gradient> = Vec::with_capacity(back.parameters.len());
     for (parameter, value) in &back.parameters {
-        let (parameter, value, earlier) = (*parameter, *value, back.earlier.get(parameter).copied());
+        let (parameter, value, earlier) =
+            (*parameter, *value, back.earlier.get(parameter).copied());
         gradients.push(Gradient { parameter, value, result: None, earlier });
     }
     let updated = match asked.update {

@@ -56,11 +56,7 @@ impl<'g> Pipeline<'g> {
     ///
     /// # Errors
     /// When there are fewer than two stages, or the layers are not one repetition; those of [`Partition::over`].
-    pub fn over(
-        graph: &'g Graph,
-        stages: u64,
-        mesh: &[MeshAxis],
-    ) -> Result<Self, PartitionError> {
+    pub fn over(graph: &'g Graph, stages: u64, mesh: &[MeshAxis]) -> Result<Self, PartitionError> {
         if stages < 2 {
             return Err(PartitionError::Ranks { ranks: stages });
         }
@@ -91,9 +87,10 @@ impl<'g> Pipeline<'g> {
                 let enters = at == body.body.end && ends.entering.contains(var);
                 let own = (*var, layout.clone());
                 // What is brought to lie otherwise behind the first layer is handed on as it was made.
-                let brought = partition.transfers().iter().any(|transfer| {
-                    transfer.value == *var && transfer.before > body.body.start
-                });
+                let brought = partition
+                    .transfers()
+                    .iter()
+                    .any(|transfer| transfer.value == *var && transfer.before > body.body.start);
                 let own = if brought { (*var, partition.layout(*var)) } else { own };
                 if before && !enters && learned.contains(var) && !handed.contains(&own) {
                     handed.push(own);
@@ -143,18 +140,18 @@ impl<'g> Pipeline<'g> {
 
     /// The same along an axis of the stage's mesh.
     pub fn sent_within_along(&self, stage: u64, axis: usize) -> Poly {
-        let (start, end) = (self.body.body.start, self.body.body.end);
-        let sent = |own: &Transfer| {
-            let bytes = own.sent() * &own.times;
-            let in_layer = (start + 1..=end).contains(&own.before);
-            match (in_layer, self.is_on(own.before, stage)) {
-                (true, _) => bytes.ratio(1, self.stages as i64),
-                (false, true) => bytes,
-                (false, false) => Poly::zero(),
-            }
-        };
         let own = self.partition.transfers().iter().filter(|own| own.along == axis);
-        self.graph.fold(&own.map(sent).sum())
+        self.graph.fold(&own.map(|own| own.sent() * self.times(own, stage)).sum())
+    }
+
+    /// How often a transfer is made in a stage.
+    pub fn times(&self, of: &Transfer, stage: u64) -> Poly {
+        let in_layer = (self.body.body.start + 1..=self.body.body.end).contains(&of.before);
+        match (in_layer, self.is_on(of.before, stage)) {
+            (true, _) => of.times.ratio(1, self.stages as i64),
+            (false, true) => of.times.clone(),
+            (false, false) => Poly::zero(),
+        }
     }
 
     /// Bytes of the parameters of a rank of a stage: its layers, and what stands before the first and behind the last.

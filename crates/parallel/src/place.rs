@@ -8,7 +8,12 @@ use opledger_tensor::Tensor;
 use crate::placement::Placement;
 
 /// Queries of a rank stand behind those of the ranks before it.
-pub(crate) fn shift<T>(attention: &mut Attention, made: Placement, rank: usize, queries: &Value<T>) {
+pub(crate) fn shift<T>(
+    attention: &mut Attention,
+    made: Placement,
+    rank: usize,
+    queries: &Value<T>,
+) {
     let Some(query) = queries.shape().len().checked_sub(3) else { return };
     if made == Placement::Cut(query)
         && let Some(offset) = &mut attention.mask.offset

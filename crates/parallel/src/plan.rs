@@ -80,7 +80,9 @@ impl Partition<'_> {
                     let slices = wanted.iter().enumerate().map(|(at, layout)| {
                         layout.map(|(_, placement)| match *placement {
                             Placement::Cut(axis) if at >= carried => Placement::Cut(axis - 1),
-                            other => other.of(|ids| graph.results(var).nth(at_of(node, carried, ids)?)),
+                            other => {
+                                other.of(|ids| graph.results(var).nth(at_of(node, carried, ids)?))
+                            }
                         })
                     });
                     self.made.push(slices.collect());
@@ -235,7 +237,8 @@ impl Partition<'_> {
         value: Var,
         (from, to): (Layout, &Layout),
     ) {
-        let mut axes: Vec<usize> = (0..from.len()).filter(|axis| from[*axis] != to[*axis]).collect();
+        let mut axes: Vec<usize> =
+            (0..from.len()).filter(|axis| from[*axis] != to[*axis]).collect();
         axes.sort_by_key(|axis| match (from[*axis], to[*axis]) {
             (Placement::Flat, _) => 0,
             (_, Placement::Flat) => 3,
@@ -271,8 +274,7 @@ impl Partition<'_> {
         let phase = self.graph.nodes().get(before).map(|node| node.phase);
         let (ranks, then) = (self.mesh[along].ranks, lies.with(along, to));
         also.add(value, then.clone(), (before, phase));
-        let transfer =
-            Transfer { value, along, ranks, lies, to, collective, before, times, bytes };
+        let transfer = Transfer { value, along, ranks, lies, to, collective, before, times, bytes };
         self.transfers.push(transfer);
         then
     }

@@ -52,7 +52,8 @@ impl Rules<'_> {
     /// What goes through an operation as it is: partial sums through what is linear, rows of own experts
     /// through what looks at each number alone.
     fn passed(&self, node: &Node, given: &[Placement]) -> Option<Decision> {
-        let partial = given.iter().filter(|at| **at == Placement::Partial).count();
+        let partly = |at: &Placement| *at == Placement::Partial;
+        let partial = given.iter().filter(|at| partly(at)).count();
         let rest_whole = given.iter().all(|at| matches!(at, Placement::Partial | Placement::Whole));
         let chosen = given.iter().position(|at| matches!(at, Placement::Chosen { .. }));
         let rows_alone = chosen.is_some_and(|chosen| {
@@ -72,6 +73,15 @@ impl Rules<'_> {
         });
         if partial > 0 && rest_whole && sums && !resolved {
             return Some(Decision { wanted: given.to_vec(), results: Placement::Partial });
+        }
+        // What experts give waits for the sum of a token's choices, whose shares are gathered for it.
+        if let (Op::Arithmetic(op), Some(at)) = (&node.op, given.iter().position(partly))
+            && op.kind == ArithmeticKind::Mul
+            && matches!(self.graph.node(node.inputs[at]).op, Op::Experts(_))
+            && matches!(given[1 - at], Placement::Cut(_))
+        {
+            let wanted = given.iter().map(|own| if partly(own) { *own } else { Placement::Whole });
+            return Some(Decision { wanted: wanted.collect(), results: Placement::Partial });
         }
         // What is added to zeros at some places.
         if let Op::Scatter(Scatter { kind: ScatterKind::Add, .. }) = node.op

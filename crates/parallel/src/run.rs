@@ -15,8 +15,8 @@ use crate::error::PartitionError;
 use crate::exchange::{exchange, flat};
 use crate::mesh::Mesh;
 use crate::partition::Partition;
-use crate::place::{local_ids, shift, without};
 use crate::pieces::{bytes_of, cut_value, slice, stacked, zeros};
+use crate::place::{local_ids, shift, without};
 use crate::placement::{Layout, Placement};
 use crate::ring::{CountingWire, Wire};
 use crate::threads::{End, ends};
@@ -336,12 +336,7 @@ impl<'a, T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'a, T, F> {
         read.map(|(var, layout)| self.read(at, *var, layout)).collect()
     }
 
-    fn read(
-        &self,
-        at: Var,
-        var: Var,
-        layout: &Layout,
-    ) -> Result<Vec<Value<T>>, PartitionError> {
+    fn read(&self, at: Var, var: Var, layout: &Layout) -> Result<Vec<Value<T>>, PartitionError> {
         let node = self.graph().node(var);
         if node.op.is_source() && self.of.layout(var) == *layout {
             let around = self.graph().repetitions_around(node);
@@ -431,7 +426,8 @@ impl<'a, T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'a, T, F> {
             if let Op::Attention(attention) = &mut op {
                 shift(attention, made[along], place, &own[0]);
             }
-            let rows = [(matches!(op, Op::Embedding(_)), 0, 1), (matches!(op, Op::Experts(_)), 1, 2)];
+            let rows =
+                [(matches!(op, Op::Embedding(_)), 0, 1), (matches!(op, Op::Experts(_)), 1, 2)];
             let rows = rows.into_iter().find(|(is, ..)| *is);
             if let Some((_, ids, table)) = rows
                 && wanted[table][along] == Placement::Cut(0)

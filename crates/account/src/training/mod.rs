@@ -442,7 +442,8 @@ impl Default for TrainingSizes {
     }
 }
 
-/// The buffers that the forward pass fills and gradients read.
+/// What gradients read of the forward pass, parameters and tables of constants aside: what it computes, and what
+/// it is given.
 pub(crate) fn kept_for_gradients(graph: &Graph) -> Vec<Var> {
     let forward = |node: &Node| node.phase == Phase::Forward;
     let readers = graph.nodes().iter().filter(|node| !forward(node));
@@ -450,11 +451,25 @@ pub(crate) fn kept_for_gradients(graph: &Graph) -> Vec<Var> {
     let mut kept: Vec<Var> = read
         .filter(|var| forward(graph.node(*var)))
         .map(|var| buffer(graph, var))
-        .filter(|var| !graph.node(*var).op.is_source())
+        .filter(|var| {
+            let Op::Source(source) = &graph.node(*var).op else { return true };
+            is_given(source)
+        })
         .collect();
     kept.sort();
     kept.dedup();
     kept
+}
+
+/// Whether a source is given to each run.
+fn is_given(source: &Source) -> bool {
+    match source {
+        Source::Input { .. }
+        | Source::Ids { .. }
+        | Source::Whole { .. }
+        | Source::Visible { .. } => true,
+        Source::Buffer { .. } | Source::Known { .. } | Source::Param { .. } => false,
+    }
 }
 
 /// The value whose buffer a value is; the stacks of a repetition are buffers of their own.

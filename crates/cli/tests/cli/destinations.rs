@@ -260,7 +260,9 @@ fn a_signal_leaves_the_old_state_of_a_training_or_the_new_one() {
             if bytes == 0 {
                 std::thread::sleep(Duration::from_millis(300));
             }
-            let _ = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).output();
+            let _ = Command::new("kill")
+                .args([&format!("-{signal}"), &child.id().to_string()])
+                .output();
             let ended = child.wait().unwrap();
             let found = fs::read(&state).unwrap();
             assert!(found == old || found == new, "{signal} at {bytes}: {} bytes", found.len());
@@ -272,9 +274,11 @@ fn a_signal_leaves_the_old_state_of_a_training_or_the_new_one() {
             match number {
                 Some(_) => assert_eq!(left, ["state"], "{signal} at {bytes}"),
                 // Nobody answers this one: what was unfinished lies about, beside the state.
-                None => for name in left.iter().filter(|name| *name != "state") {
-                    fs::remove_file(folder.path().join(name)).unwrap();
-                },
+                None => {
+                    for name in left.iter().filter(|name| *name != "state") {
+                        fs::remove_file(folder.path().join(name)).unwrap();
+                    }
+                }
             }
         }
     }

@@ -67,9 +67,8 @@ impl StepUnits {
         {
             let cost = step.node_cost(node);
             let home = of.and_then(|of| homes.get(&of.given).copied());
-            computed_again.extend(
-                of.filter(|_| node.phase == Phase::Recomputation).map(|of| of.given),
-            );
+            computed_again
+                .extend(of.filter(|_| node.phase == Phase::Recomputation).map(|of| of.given));
             if let Some(home) = home.filter(|_| node.phase == Phase::Backward) {
                 reached.insert(home);
             }

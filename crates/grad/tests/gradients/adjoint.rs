@@ -2,8 +2,8 @@
 
 use opledger_dims::{Activation, Binding, Poly};
 use opledger_ir::ops::{
-    ArithmeticKind, CompareKind, Convolution, ConvolutionTransposed, Dropout, Factor, Norm, NormKind,
-    Pointwise, Pool, PoolKind, Rearrange, Reduce, RopePairs, RotaryAngles, ScatterKind,
+    ArithmeticKind, CompareKind, Convolution, ConvolutionTransposed, Dropout, Factor, Norm,
+    NormKind, Pointwise, Pool, PoolKind, Rearrange, Reduce, RopePairs, RotaryAngles, ScatterKind,
 };
 use opledger_ir::{Axis, Graph, Mask, Op, Scoring, Var};
 use proptest::prelude::*;

@@ -46,11 +46,7 @@ pub(crate) fn values(g: &Graph, sizes: &Binding, seed: u64) -> Vec<(String, Tens
 }
 
 /// A graph with those of the values that it takes.
-pub(crate) fn prepared(
-    g: &Graph,
-    sizes: &Binding,
-    values: &[(String, Tensor<f32>)],
-) -> Prepared {
+pub(crate) fn prepared(g: &Graph, sizes: &Binding, values: &[(String, Tensor<f32>)]) -> Prepared {
     let own: Vec<String> =
         g.nodes().iter().flat_map(|node| g.instances(node, sizes).unwrap()).collect();
     let given = values.iter().filter(|(path, _)| own.contains(path));

@@ -104,7 +104,8 @@ impl Scalar for Dual {
 /// How fast each element of a tensor changes: between −1 and 1, from its place and its bits.
 pub(crate) fn direction(tensor: &Tensor<f32>) -> Vec<f64> {
     let each = tensor.data().iter().enumerate().map(|(at, x)| {
-        let mut bits = (u64::from(x.to_bits()) << 20 ^ at as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits =
+            (u64::from(x.to_bits()) << 20 ^ at as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
         bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         (bits >> 11) as f64 / (1_u64 << 52) as f64 - 1.0

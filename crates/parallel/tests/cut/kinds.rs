@@ -88,10 +88,26 @@ fn a_step_of_experts_that_are_cut() {
 #[test]
 fn tokens_are_cut_beside_experts() {
     let case = Case::model(MIXTRAL);
+    let beside: Poly = "16·b·n·k·l".parse().unwrap();
     for ranks in RANKS {
         let tensor = case.holds(TENSOR, ranks).0;
         let sequence = case.holds(SEQUENCE, ranks).0;
-        println!("{ranks}: {tensor} | {sequence}");
+        assert_eq!(sequence - tensor, around(&beside, 1, ranks), "{ranks}");
     }
-    let _ = LLAMA;
+    step(MIXTRAL, (2, 4)).holds(SEQUENCE, 2);
+}
+
+/// Queries and keys of each head have a norm, whose gain is whole everywhere: its gradient is summed beside the four
+/// sums of a layer.
+#[test]
+fn a_step_of_heads_with_norms() {
+    let qwen = LLAMA.replace("llama", "qwen3").replace("LlamaFor", "Qwen3For");
+    let qwen = qwen.replace("\"hidden_size\"", "\"head_dim\": 4, \"hidden_size\"");
+    let case = step(&qwen, (2, 4));
+    let (values, gains): (Poly, Poly) = ("8·b·n·c·l".parse().unwrap(), "8·e·l".parse().unwrap());
+    for ranks in RANKS {
+        let (sent, _) = case.holds(TENSOR, ranks);
+        let expected = around(&values, 2 * 4, ranks) + around(&gains, 2 * 2, ranks);
+        assert_eq!(sent, expected, "{ranks}");
+    }
 }

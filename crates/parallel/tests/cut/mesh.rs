@@ -103,7 +103,8 @@ fn heads_on_stages() {
         for heads in [2, 4] {
             let axis = MeshAxis { strategy: TENSOR, ranks: heads };
             let pipeline = Pipeline::over(&case.graph, 2, &[axis]).unwrap();
-            let run = pipeline.run(&case.binding, &|path| case.fed(path), CountingWire::new).unwrap();
+            let run =
+                pipeline.run(&case.binding, &|path| case.fed(path), CountingWire::new).unwrap();
             case.holds_values(&run.outputs, "heads on stages");
             let at = |formula: Poly| u64::try_from(&formula.at(&case.binding).unwrap()).unwrap();
             assert_eq!(pipeline.sent().to_string(), "8·b·n·c");
