@@ -276,6 +276,13 @@ impl Back {
         let mut sum = gradient;
         for axis in self.shape(gradient).axes {
             if shape.position(&axis.name).is_none() {
+                // What a difference counts may be nothing, whose sum is 0: it begins there.
+                if !axis.size.is_never_negative() {
+                    let to = &axis.size + &Poly::one();
+                    sum = self
+                        .graph
+                        .rearrange(sum, Rearrange::Pad { axis: axis.name.clone(), to })?;
+                }
                 sum = self.graph.reduce(sum, Reduce::Sum(axis.name))?;
             }
         }
