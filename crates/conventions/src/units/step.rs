@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Counts};
-use opledger_ir::{Graph, Module, ModuleClass, Op, Part, Phase, Var};
+use opledger_ir::{Graph, Loop, Module, ModuleClass, Op, Part, Phase, Var};
 
 use super::gradient::Iteration;
 use super::lowering::Lowering;
@@ -108,8 +108,12 @@ impl StepUnits {
                 add(&mut units.units[at].counts, share, counts);
             }
         }
-        // A layer runs in its order until it has all that gradients read: what stands before that does too.
-        for body in model.loops() {
+        // A layer runs in its order until it has all that gradients read: what stands before that does too. Of
+        // mixtures the graph says no order, that of shared experts and the others being the library's.
+        let mixes = |body: &&Loop| {
+            model.nodes()[body.body.clone()].iter().any(|node| matches!(node.op, Op::Experts(_)))
+        };
+        for body in model.loops().iter().filter(|body| !mixes(body)) {
             let inside = |var: &Var| body.body.contains(&var.index());
             let Some(last) = computed_again.iter().rfind(|var| inside(var)) else { continue };
             let before = homes.iter().filter(|(var, _)| inside(var) && *var < last);
