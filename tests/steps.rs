@@ -93,27 +93,23 @@ fn score(file: &str, ways: &[&str], listed: &[&str]) -> Score {
     score
 }
 
-/// Falcon attends by the fused function though its products be asked for.
-const FALCON: [&str; 3] = ["falcon-61-26 fused", "falcon-62-116 fused", "falcon-62-26 fused"];
-
 /// By which the rules were written: one of each family.
 #[test]
 fn steps_cost_what_the_counter_says() {
-    let found = score("steps_drawn.json", &["fused", "math"], &FALCON[..1]);
-    assert_eq!(found, Score { exact: 167, refused: 12, missed: 1 });
+    let found = score("steps_drawn.json", &["fused", "math"], &[]);
+    assert_eq!(found, Score { exact: 168, refused: 12, missed: 0 });
     let found = score("steps_drawn.json", &["checkpointed"], &[]);
-    assert_eq!(found, Score { exact: 60, refused: 18, missed: 0 });
+    assert_eq!(found, Score { exact: 65, refused: 13, missed: 0 });
 }
 
-/// Drawn with another seed, for scoring alone. GPT-NeoX keeps what both of its sublayers read, BEiT its last map.
+/// Drawn with another seed, for scoring alone. BEiT makes the mask of a layer that is left out by chance
+/// again, which stands behind its last map.
 #[test]
 fn steps_cost_what_the_counter_says_out_of_sample() {
-    let found = score("steps_scored.json", &["fused", "math"], &FALCON[1..]);
-    assert_eq!(found, Score { exact: 322, refused: 34, missed: 2 });
-    let missed =
-        ["beit-62-159 checkpointed", "gpt-neox-62-4 checkpointed", "gpt-neox-62-94 checkpointed"];
-    let found = score("steps_scored.json", &["checkpointed"], &missed);
-    assert_eq!(found, Score { exact: 111, refused: 41, missed: 3 });
+    let found = score("steps_scored.json", &["fused", "math"], &[]);
+    assert_eq!(found, Score { exact: 324, refused: 34, missed: 0 });
+    let found = score("steps_scored.json", &["checkpointed"], &["beit-62-159 checkpointed"]);
+    assert_eq!(found, Score { exact: 123, refused: 31, missed: 1 });
 }
 
 /// Layers of `torch.nn` and others that were chosen, and GPT-2 small at 1,024 tokens.

@@ -203,7 +203,10 @@ def configured(attention, mask=None, experts=None, grid=None, **config):
     import transformers
 
     keys = {key: value for key, value in config.items() if key != "architectures"}
-    model = getattr(transformers, config["architectures"][0])(transformers.AutoConfig.for_model(**keys))
+    made = transformers.AutoConfig.for_model(**keys)
+    if attention == "eager":
+        made._attn_implementation = attention  # Falcon is not to be changed when it is built.
+    model = getattr(transformers, config["architectures"][0])(made)
     model.set_attn_implementation(attention)
     if config["model_type"] == "vit_mae" and hasattr(model, "decoder"):
         model.decoder.config._attn_implementation = attention  # Its layers have a copy.

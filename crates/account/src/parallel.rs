@@ -1,20 +1,23 @@
 //! A model cut among ranks.
 
-use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity, Symbol};
+use opledger_dims::{Binding, EvalError, Integer, Poly, Symbol};
 use opledger_grad::Loss;
 use opledger_ir::{Definition, Elem, Graph, SizeRole, Storage};
-use opledger_parallel::{Collective, Partition, Pipeline, Strategy, Transfer, Zero};
-use opledger_report::{CutCollective, CutCost, FormulaValue, HeldWeights};
+use opledger_parallel::{
+    Collective, MeshAxis, Partition, Pipeline, Placement, Strategy, Transfer, Zero,
+};
+use opledger_report::{CutAxis, CutCollective, CutCost, FormulaValue, HeldBytes, HeldWeights};
 
+use crate::training::kept_for_gradients;
 use crate::{AccountError, Model, Training, TrainingOptions};
 
 /// How a model is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cutting {
-    /// Among how many ranks.
-    pub ranks: u64,
-    /// What of it.
-    pub strategy: Strategy,
+    /// In which ways, each among the ranks of an axis of a mesh; with stages, how each of them is cut, if it is.
+    pub mesh: Vec<MeshAxis>,
+    /// Among how many stages its layers are, as many on each: of a forward pass.
+    pub stages: Option<u64>,
     /// Whether it is trained: the gradients of a step are computed too.
     pub step: bool,
     /// The type of weights and computed values.
@@ -26,61 +29,124 @@ impl Model {
     /// its sizes and, where all are given, in bytes.
     ///
     /// ```
-    /// use opledger::{Binding, Elem, Model, account::Cutting, parallel::Strategy};
+    /// use opledger::account::Cutting;
+    /// use opledger::parallel::{MeshAxis, Strategy, Zero};
+    /// use opledger::{Binding, Elem, Model};
     ///
     /// let model = Model::open("llama-3.1-8b")?;
-    /// let strategy = Strategy::Tensor { sequence: false, vocabulary: false };
-    /// let cutting = Cutting { ranks: 8, strategy, step: false, elem: Elem::Bf16 };
-    /// let cut = model.cut_among(cutting, &Binding::new().with("n", 8192))?;
+    /// let tensor = Strategy::Tensor { sequence: false, vocabulary: false };
+    /// let heads = MeshAxis { strategy: tensor, ranks: 8 };
+    /// let items = MeshAxis { strategy: Strategy::Data(Zero::None), ranks: 2 };
+    /// let (stages, elem, sizes) = (None, Elem::Bf16, Binding::new().with("n", 8192));
+    /// let cut = model.cut_among(&Cutting { mesh: vec![heads], stages, step: false, elem }, &sizes)?;
     /// // Two all-reduces a layer.
     /// assert_eq!(cut.sent.formula.to_string(), "7·b·l·n·c");
     /// assert_eq!(cut.sent.value, Some(7_516_192_768_u64.into()));
+    /// // Four of a step, of half the items.
+    /// let sizes = sizes.with("b", 2);
+    /// let mesh = vec![items, heads];
+    /// let cut = model.cut_among(&Cutting { mesh, stages, step: true, elem }, &sizes)?;
+    /// assert_eq!(cut.mesh[1].sent.formula.to_string(), "7·b·l·n·c");
+    /// // And gradients of the parameters that a rank has.
+    /// assert_eq!(cut.mesh[0].sent.value, cut.weights[0].bytes.value);
     /// # Ok::<(), opledger::AccountError>(())
     /// ```
     ///
     /// # Errors
     /// When the model cannot be cut so, the ranks do not divide what is cut, a size does not fit the others, or
     /// an operation of a step has no gradient.
-    pub fn cut_among(&self, cutting: Cutting, sizes: &Binding) -> Result<CutCost, AccountError> {
-        let Cutting { ranks, strategy, step, elem } = cutting;
+    pub fn cut_among(&self, cutting: &Cutting, sizes: &Binding) -> Result<CutCost, AccountError> {
+        let Cutting { mesh, stages, step, elem } = cutting;
         let mut given = sizes.clone();
         self.one_item_unless_given(&mut given);
         let sized = self.partly_at(&given)?;
-        let storage = Storage::uniform(elem);
+        let storage = Storage::uniform(*elem);
         let options = TrainingOptions { loss: Some(Loss::Given), ..TrainingOptions::default() };
         let training = step.then(|| self.training(&options)).transpose()?;
         let graph = training.as_ref().map_or(self.graph(), Training::graph).stored(storage);
-        let partition = Partition::new(&graph, strategy, ranks)?;
-        self.check_cut(training.as_ref(), &partition, cutting)?;
-        partition.check(sized.sizes())?;
-        self.check_positions(sized.sizes())?;
-        let value = |formula: &Poly| valued(&graph, formula, sized.sizes());
-        let row = |transfer: &Transfer| -> Result<Option<CutCollective>, AccountError> {
-            let Some(collective) = transfer.collective else { return Ok(None) };
-            Ok(Some(CutCollective {
-                path: graph.node(transfer.value).path.clone(),
-                collective: collective.name(),
-                algorithm: collective.algorithm(),
-                shape: graph.shape(transfer.value).to_string(),
-                times: value(&transfer.times)?,
-                sent: value(&transfer.sent(ranks))?,
-            }))
+        for axis in mesh {
+            let alone = Partition::new(&graph, axis.strategy, axis.ranks)?;
+            self.check_cut(training.as_ref(), &alone, (*axis, *elem))?;
+        }
+        let told = Told { graph: &graph, sizes: sized.sizes() };
+        let cut = match stages {
+            Some(stages) => {
+                let pipeline = Pipeline::over(&graph, *stages, mesh)?;
+                pipeline.check(sized.sizes())?;
+                pipeline.within().check(sized.sizes())?;
+                self.staged(&told, &pipeline)?
+            }
+            None => {
+                let partition = Partition::over(&graph, mesh)?;
+                partition.check(sized.sizes())?;
+                told.cut(&partition, training.as_ref())?
+            }
         };
-        let collectives =
-            partition.transfers().iter().filter_map(|transfer| row(transfer).transpose());
+        self.check_positions(sized.sizes())?;
+        let names: Vec<&str> = cut.mesh.iter().map(|axis| axis.strategy).collect();
         Ok(CutCost {
             model: self.name().to_owned(),
             binding: given,
-            strategy: strategy.name(),
-            ranks,
-            step,
+            strategy: names.join(" × "),
+            ranks: cut.mesh.iter().map(|axis| axis.ranks).product(),
+            mesh: cut.mesh,
+            step: *step,
             dtype: elem.name(),
-            collectives: collectives.collect::<Result<_, _>>()?,
-            sent: value(&partition.sent())?,
-            weights: vec![HeldWeights { of: "one rank", bytes: value(&partition.weights())? }],
-            whole_weights: value(&partition.whole_weights())?,
+            collectives: cut.collectives,
+            sent: told.value(&cut.sent)?,
+            weights: cut.weights,
+            held: cut.held,
+            whole_weights: told.value(&cut.whole)?,
             definitions: self.graph().definitions().iter().map(Definition::to_string).collect(),
         })
+    }
+
+    /// What stages hand on, and what is sent within one.
+    fn staged(&self, told: &Told<'_>, pipeline: &Pipeline<'_>) -> Result<Cut, AccountError> {
+        let (stages, within) = (pipeline.stages(), pipeline.within());
+        let held = [0, 1, stages - 1].map(|stage| pipeline.weights(stage));
+        let whole = within.whole_weights();
+        let [first, between, last] = &held;
+        let least = within.weights();
+        if !(first + last + between * (stages as i64 - 2) - least).is_never_negative() {
+            return Err(self.uncut("a parameter is read by no stage"));
+        }
+        let mut cut = told.cut(within, None)?;
+        // Of the first stage: those behind the last layer are made by the last one.
+        let mut rows = Vec::new();
+        for (mut row, (transfer, _)) in cut.collectives.into_iter().zip(within.collectives()) {
+            let times = pipeline.times(transfer, 0);
+            row.times = told.value(&times)?;
+            rows.extend((times != Poly::zero()).then_some(row));
+        }
+        cut.collectives = rows;
+        let (graph, handed) = (told.graph, pipeline.sent());
+        for var in pipeline.handed() {
+            cut.collectives.push(CutCollective {
+                path: graph.node(var).path.clone(),
+                among: PIPELINE,
+                collective: "send",
+                algorithm: "to the next",
+                shape: graph.shape(var).to_string(),
+                times: told.value(&Poly::one())?,
+                sent: told.value(&pipeline.bytes(var))?,
+            });
+        }
+        let between = (stages > 2).then_some(("a rank between", 1));
+        let held = [("the first rank", 0)].into_iter().chain(between);
+        let held = held.chain([("the last rank", stages - 1)]);
+        let weights = held.map(|(of, stage)| {
+            Ok(HeldWeights { of, bytes: told.value(&pipeline.weights(stage))? })
+        });
+        cut.weights = weights.collect::<Result<_, AccountError>>()?;
+        for (axis, own) in cut.mesh.iter_mut().enumerate() {
+            own.sent = told.value(&pipeline.sent_within_along(0, axis))?;
+        }
+        let axis = CutAxis { strategy: PIPELINE, ranks: stages, sent: told.value(&handed)? };
+        cut.mesh.insert(0, axis);
+        cut.sent = handed + pipeline.sent_within(0);
+        cut.whole = whole;
+        Ok(cut)
     }
 
     fn uncut(&self, problem: &'static str) -> AccountError {
@@ -93,7 +159,7 @@ impl Model {
         &self,
         training: Option<&Training<'_>>,
         partition: &Partition<'_>,
-        Cutting { ranks, strategy, elem, .. }: Cutting,
+        (MeshAxis { ranks, strategy }, elem): (MeshAxis, Elem),
     ) -> Result<(), AccountError> {
         let graph = partition.graph();
         let crossing = || partition.transfers().iter().filter(|own| own.collective.is_some());
@@ -111,13 +177,13 @@ impl Model {
                 }
                 let Some(training) = training else { return Ok(()) };
                 let trained = (training.trained_formula() * elem.bits() as i64).ratio(1, 8);
-                let times = if zero == Zero::Parameters { 3 } else { 2 };
-                let most = trained.ratio(times * (ranks as i64 - 1), ranks as i64);
-                let exact = zero != Zero::Parameters;
+                let times = if zero == Zero::None { 2 } else { 1 };
+                let once = trained.ratio(times * (ranks as i64 - 1), ranks as i64);
+                let sums = crossing().filter(|own| own.from() == Placement::Partial);
+                let sums: Poly = sums.map(|own| own.sent() * &own.times).sum();
                 let sizes = graph.complete(self.sizes())?;
-                let [sent, most] =
-                    [partition.sent(), most].map(|bytes| graph.fold(&bytes.bind(&sizes)));
-                if exact && sent != most || !(most - sent).is_never_negative() {
+                let [sums, once] = [sums, once].map(|bytes| graph.fold(&bytes.bind(&sizes)));
+                if sums != once {
                     return Err(self.uncut("not every gradient would be summed once"));
                 }
             }
@@ -138,74 +204,94 @@ impl Model {
                 }
                 if sequence {
                     let whole = Strategy::Tensor { sequence: false, vocabulary };
-                    if Partition::new(&plain, whole, ranks)?.sent() != forward.sent() {
+                    let whole = Partition::new(&plain, whole, ranks)?;
+                    // Beside rows of the model's width go ids and shares of experts, some for each token.
+                    let wide = whole.collectives().find_map(|(own, _)| {
+                        Some(plain.shape(own.value).axes.last()?.size.clone())
+                    });
+                    let rows = |cut: &Partition<'_>| -> Poly {
+                        let own = cut.collectives().filter(|(own, _)| {
+                            plain.shape(own.value).axes.last().map(|axis| &axis.size)
+                                == wide.as_ref()
+                        });
+                        own.map(|(own, _)| own.sent() * &own.times).sum()
+                    };
+                    if rows(&whole) != rows(&forward) {
                         return Err(self.uncut("more would cross with tokens cut than without"));
                     }
                 }
-            }
-            Strategy::Experts if training.is_some() => {
-                return Err(self.uncut("what experts hold would cross in the backward pass"));
             }
             Strategy::Experts | Strategy::Context => {}
         }
         Ok(())
     }
+}
 
-    /// The same of layers on stages, as many on each: what a stage hands to the next in a forward pass.
-    ///
-    /// # Errors
-    /// When layers are not one repetition, the stages do not divide them, or a size does not fit the others.
-    pub fn cut_into_stages(
+/// The way in which stages cut.
+const PIPELINE: &str = "pipeline";
+
+/// What is told of a cut.
+struct Cut {
+    mesh: Vec<CutAxis>,
+    collectives: Vec<CutCollective>,
+    sent: Poly,
+    weights: Vec<HeldWeights>,
+    held: Vec<HeldBytes>,
+    whole: Poly,
+}
+
+/// A graph at sizes, of which formulas are told.
+struct Told<'a> {
+    graph: &'a Graph,
+    sizes: &'a Binding,
+}
+
+impl Told<'_> {
+    fn value(&self, formula: &Poly) -> Result<FormulaValue, AccountError> {
+        valued(self.graph, formula, self.sizes)
+    }
+
+    fn cut(
         &self,
-        stages: u64,
-        elem: Elem,
-        sizes: &Binding,
-    ) -> Result<CutCost, AccountError> {
-        let mut given = sizes.clone();
-        self.one_item_unless_given(&mut given);
-        let sized = self.partly_at(&given)?;
-        let graph = self.graph().stored(Storage::uniform(elem));
-        let pipeline = Pipeline::new(&graph, stages)?;
-        pipeline.check(sized.sizes())?;
-        self.check_positions(sized.sizes())?;
-        let held = [0, 1, stages - 1].map(|stage| pipeline.weights(stage));
-        let [first, between, last] = &held;
-        let held = first + last + between * (stages as i64 - 2);
-        let whole = (graph.quantity(Quantity::Parameters) * elem.bits() as i64).ratio(1, 8);
-        if !(held - whole).is_never_negative() {
-            return Err(self.uncut("a parameter is read by no stage"));
-        }
-        let value = |formula: &Poly| valued(&graph, formula, sized.sizes());
-        let handed = pipeline.handed().iter().map(|var| {
+        partition: &Partition<'_>,
+        training: Option<&Training<'_>>,
+    ) -> Result<Cut, AccountError> {
+        let row = |(own, collective): (&Transfer, Collective)| {
             Ok(CutCollective {
-                path: graph.node(*var).path.clone(),
-                collective: "send",
-                algorithm: "to the next",
-                shape: graph.shape(*var).to_string(),
-                times: value(&Poly::one())?,
-                sent: value(&pipeline.bytes(*var))?,
+                path: self.graph.node(own.value).path.clone(),
+                among: partition.mesh()[own.along].strategy.name(),
+                collective: collective.name(),
+                algorithm: collective.algorithm(),
+                shape: self.graph.shape(own.value).to_string(),
+                times: self.value(&own.times)?,
+                sent: self.value(&own.sent())?,
             })
-        });
-        let collectives = handed.collect::<Result<_, AccountError>>()?;
-        let between = (stages > 2).then_some(("a rank between", 1));
-        let held = [("the first rank", 0)].into_iter().chain(between);
-        let held = held.chain([("the last rank", stages - 1)]);
-        let weights =
-            held.map(|(of, stage)| Ok(HeldWeights { of, bytes: value(&pipeline.weights(stage))? }));
-        let weights = weights.collect::<Result<_, AccountError>>()?;
-        let whole = graph.quantity(Quantity::Parameters) * elem.bits() as i64;
-        Ok(CutCost {
-            model: self.name().to_owned(),
-            binding: given,
-            strategy: "pipeline",
-            ranks: stages,
-            step: false,
-            dtype: elem.name(),
+        };
+        let collectives = partition.collectives().map(row).collect::<Result<_, AccountError>>()?;
+        let axis = |(at, own): (usize, &MeshAxis)| {
+            let (strategy, ranks) = (own.strategy.name(), own.ranks);
+            Ok(CutAxis { strategy, ranks, sent: self.value(&partition.sent_along(at))? })
+        };
+        let mesh = partition.mesh().iter().enumerate().map(axis);
+        let mut held = Vec::new();
+        if let Some(training) = training {
+            let gradients = training.gradients().iter().map(|own| partition.given(own.value)).sum();
+            let kept = kept_for_gradients(self.graph);
+            let kept = kept.into_iter().map(|var| partition.held(var)).sum();
+            for (what, bytes) in [
+                ("gradients of one rank", self.value(&gradients)?),
+                ("kept of its forward pass", self.value(&kept)?),
+            ] {
+                held.push(HeldBytes { what, bytes });
+            }
+        }
+        Ok(Cut {
+            mesh: mesh.collect::<Result<_, AccountError>>()?,
             collectives,
-            sent: value(&pipeline.sent())?,
-            weights,
-            whole_weights: value(&whole.ratio(1, 8))?,
-            definitions: self.graph().definitions().iter().map(Definition::to_string).collect(),
+            sent: partition.sent(),
+            weights: vec![HeldWeights { of: "one rank", bytes: self.value(&partition.weights())? }],
+            held,
+            whole: partition.whole_weights(),
         })
     }
 }

@@ -7,9 +7,8 @@ use opledger_account::Training;
 use opledger_dims::Binding;
 use opledger_grad::{Optimizer, Updated};
 use opledger_interp::{Fast, Feeds, Prepared, Quiet, Theorem, available_memory, compare};
-use opledger_ir::Op;
-use opledger_ir::Value;
 use opledger_ir::ops::Source;
+use opledger_ir::{Op, OpError, Value};
 use opledger_tensor::Tensor;
 
 use crate::non_finite::Looking;
@@ -44,10 +43,12 @@ pub struct Trainer<'t> {
     step: &'t Training<'t>,
     optimizer: Optimizer,
     /// The result that is the loss.
-    lost: &'static str,
+    lost: &'t str,
     sizes: Binding,
     /// For each result that is a parameter or a state after a step, the path of that.
     names: BTreeMap<String, String>,
+    /// For each result that is a gradient, the input that the next batch adds to it.
+    added: BTreeMap<String, String>,
     feeds: Feeds,
     /// Parameters and state, as the last step left them.
     held: BTreeMap<String, Value<f32>>,
@@ -94,12 +95,14 @@ impl<'t> Trainer<'t> {
             names.extend(of(result).map_err(ExecuteError::TrainedSizes)?.into_iter().zip(paths));
         }
         let (held, optimizer) = (BTreeMap::new(), update.optimizer);
+        let added = added(step, &sizes).map_err(ExecuteError::TrainedSizes)?;
         Ok(Trainer {
             step,
             lost,
             optimizer,
             sizes,
             names,
+            added,
             feeds,
             held,
             done: 0,
@@ -174,7 +177,7 @@ impl<'t> Trainer<'t> {
                 value.real().is_some_and(|own| own.data().iter().any(|x| !x.is_finite()))
             };
             let changed =
-                |name: &str| self.names.contains_key(name) || name.starts_with("gradient.");
+                |name: &str| self.names.contains_key(name) || self.added.contains_key(name);
             if let Some((name, _)) =
                 run.outputs.iter().find(|(name, value)| changed(name) && wrong(value))
             {
@@ -186,8 +189,8 @@ impl<'t> Trainer<'t> {
             for (name, value) in run.outputs {
                 if let Some(path) = self.names.get(&name) {
                     after.insert(path.clone(), value);
-                } else if let Some(path) = name.strip_prefix("gradient.") {
-                    feeds = feeds.with(&format!("{path}.accumulated"), value);
+                } else if let Some(path) = self.added.get(&name) {
+                    feeds = feeds.with(path, value);
                 }
             }
         }
@@ -195,6 +198,26 @@ impl<'t> Trainer<'t> {
         self.done += 1;
         Ok(all)
     }
+}
+
+/// For each result that is the gradient of a parameter in a batch, the input that the next one adds to it.
+fn added(step: &Training<'_>, sizes: &Binding) -> Result<BTreeMap<String, String>, OpError> {
+    let mut sources = BTreeMap::new();
+    for (graph, gradients, _) in step.passes() {
+        for (own, before) in gradients.iter().filter_map(|own| Some((own, own.earlier?))) {
+            sources.insert(&graph.node(own.parameter).path, graph.node(before));
+        }
+    }
+    let mut added = BTreeMap::new();
+    for (graph, gradients, _) in step.passes() {
+        for (own, result) in gradients.iter().filter_map(|own| Some((own, own.result.as_ref()?))) {
+            let parameter = graph.node(own.parameter);
+            let Some(source) = sources.get(&parameter.path) else { continue };
+            let of = |path: &str| graph.instances_at(parameter, path, sizes);
+            added.extend(of(result)?.into_iter().zip(of(&source.path)?));
+        }
+    }
+    Ok(added)
 }
 
 /// Where a number of a run first is infinite or none.

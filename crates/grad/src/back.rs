@@ -75,8 +75,10 @@ pub(crate) struct Back {
     pub(crate) closed: Vec<Closed>,
     /// Parameters with their gradients, those of repeated bodies in an iteration.
     pub(crate) parameters: Vec<(Var, Var)>,
+    /// For each parameter whose gradient is added to that of earlier batches, the input that has it.
+    pub(crate) earlier: BTreeMap<Var, Var>,
     /// What the result that is the loss is called.
-    pub(crate) loss: Option<&'static str>,
+    pub(crate) loss: Option<String>,
     /// Whether gradients of earlier batches are added to those of parameters.
     pub(crate) accumulates: bool,
     /// For each node that was recorded for one of the graph, that one; the graph's own are their own.
@@ -89,7 +91,8 @@ impl Back {
     pub(crate) fn new(graph: Graph, wanted: BTreeSet<Var>, again: BTreeSet<Var>) -> Back {
         let (primals, gradients, known) =
             (graph.vars().collect(), BTreeMap::new(), BTreeMap::new());
-        let (frames, closed, parameters) = (Vec::new(), Vec::new(), Vec::new());
+        let (frames, closed) = (Vec::new(), Vec::new());
+        let (parameters, earlier) = (Vec::new(), BTreeMap::new());
         let forward = graph.vars().map(Some).collect();
         Back {
             graph,
@@ -101,6 +104,7 @@ impl Back {
             frames,
             closed,
             parameters,
+            earlier,
             loss: None,
             accumulates: false,
             forward,
@@ -272,6 +276,13 @@ impl Back {
         let mut sum = gradient;
         for axis in self.shape(gradient).axes {
             if shape.position(&axis.name).is_none() {
+                // What a difference counts may be nothing, whose sum is 0: it begins there.
+                if !axis.size.is_never_negative() {
+                    let to = &axis.size + &Poly::one();
+                    sum = self
+                        .graph
+                        .rearrange(sum, Rearrange::Pad { axis: axis.name.clone(), to })?;
+                }
                 sum = self.graph.reduce(sum, Reduce::Sum(axis.name))?;
             }
         }

@@ -212,14 +212,27 @@ pub struct Accumulate {
 pub struct Recorded {
     /// The graph.
     pub graph: Graph,
-    /// Each parameter that has a gradient, with it.
-    pub gradients: Vec<(Var, Var)>,
+    /// Those of all parameters that have one.
+    pub gradients: Vec<Gradient>,
     /// The result that is the loss, by name; none of a gradient that is given.
-    pub loss: Option<&'static str>,
+    pub loss: Option<String>,
     /// What the update changes, parameters and state; nothing where there is none.
     pub updated: Vec<Updated>,
     /// For each node, what it is for; none of a loss, of an update, and of what costs nothing.
     pub origins: Vec<Option<RecordedFor>>,
+}
+
+/// The gradient of a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gradient {
+    /// The parameter.
+    pub parameter: Var,
+    /// Its gradient: of a parameter of a repeated body, that of an iteration.
+    pub value: Var,
+    /// The result that it is, by name; none where an update takes it.
+    pub result: Option<String>,
+    /// The input that it was added to: the gradient of earlier batches.
+    pub earlier: Option<Var>,
 }
 
 /// What a node of a step is for.
@@ -256,12 +269,18 @@ fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded
     repeat::parameters(&mut back, None)?;
     // As the parameters stand.
     back.parameters.sort();
+    let mut gradients: Vec<Gradient> = Vec::with_capacity(back.parameters.len());
+    for (parameter, value) in &back.parameters {
+        let (parameter, value, earlier) =
+            (*parameter, *value, back.earlier.get(parameter).copied());
+        gradients.push(Gradient { parameter, value, result: None, earlier });
+    }
     let updated = match asked.update {
         Some(update) => optimizer::record(&mut back, update, &asked.sizes, &ends)?,
         None => {
-            for (parameter, gradient) in back.parameters.clone() {
-                let name = format!("gradient.{}", back.graph.node(parameter).path);
-                back.graph.output(&name, gradient);
+            for own in &mut gradients {
+                let name = format!("gradient.{}", back.graph.node(own.parameter).path);
+                own.result = Some(told(&mut back.graph, name, own.value));
             }
             Vec::new()
         }
@@ -274,7 +293,15 @@ fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded
     let mut origins: Vec<Option<RecordedFor>> = back.forward.iter().map(origin).collect();
     origins.resize(back.graph.nodes().len(), None);
     let loss = back.loss;
-    Ok(Recorded { loss, graph: back.graph, gradients: back.parameters, updated, origins })
+    Ok(Recorded { loss, graph: back.graph, gradients, updated, origins })
+}
+
+/// Gives the graph a result, behind `step.` where it has one of that name already; what it is called.
+fn told(graph: &mut Graph, name: String, value: Var) -> String {
+    let taken = |name: &String| graph.outputs().iter().any(|(own, _)| own == name);
+    let name = if taken(&name) { format!("step.{name}") } else { name };
+    graph.output(&name, value);
+    name
 }
 
 /// The values that a parameter which training changes leads to by reals.

@@ -101,12 +101,9 @@ fn mean_square(back: &mut Back, x: Var, batches: u32) -> Result<Var, GradError> 
     Ok(back.graph.div("", twice, count)?)
 }
 
-/// Gives the graph the loss as a result `loss`, or `step.loss` where it has a result of that name.
+/// Gives the graph the loss as a result.
 fn name(back: &mut Back, loss: Var) {
-    let taken = back.graph.outputs().iter().any(|(name, _)| name == "loss");
-    let name = if taken { "step.loss" } else { "loss" };
-    back.graph.output(name, loss);
-    back.loss = Some(name);
+    back.loss = Some(crate::told(&mut back.graph, "loss".to_owned(), loss));
 }
 
 /// A number of elements, of each of so many batches.

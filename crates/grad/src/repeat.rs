@@ -165,7 +165,10 @@ pub(crate) fn parameters(back: &mut Back, repeat: Option<RepeatId>) -> Result<()
             let outer = back.graph.move_to(scope);
             let axes = back.shape(var).axes;
             let before = back.graph.input(&format!("{label}.accumulated"), axes);
-            let sum = before.and_then(|before| back.graph.add("", before, gradient));
+            let sum = before.and_then(|before| {
+                back.earlier.insert(var, before);
+                back.graph.add("", before, gradient)
+            });
             back.graph.move_to(outer);
             gradient = sum?;
         }

@@ -21,7 +21,8 @@ pub struct NamedSizes {
 /// The sizes of a causal decoder.
 ///
 /// Of the whole: `c` width, `v` words, `l` layers, `pos` rows of the table of positions, `last` parameters of
-/// the last norm; it is `tied` or `untied`, has a `head bias`, or is `headless`.
+/// the last norm; it is `tied` or `untied`, has a `head bias`, or is `headless`; with `narrow words`, `cw` their
+/// width.
 ///
 /// Of a layer with `heads`: `h` heads, `g` of keys and values, `e` and `f` the widths of a key and a value,
 /// `ab` biases of the maps, `ob` of the output map, `qn` parameters of the norms of queries and keys. With a

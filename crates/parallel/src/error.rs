@@ -18,6 +18,12 @@ pub enum PartitionError {
         /// What is missing.
         problem: String,
     },
+    /// A value that two axes of a mesh cut at the same place.
+    #[error("two ways cut the same axis of `{path}`; ask for one of them")]
+    Twice {
+        /// What makes it.
+        path: String,
+    },
     /// A size that the ranks do not divide.
     #[error("{ranks} ranks do not divide {size} {what} ({formula}, of `{path}`)")]
     Uneven {

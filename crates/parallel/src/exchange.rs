@@ -4,7 +4,7 @@ use opledger_dims::Scalar;
 use opledger_ir::{OpError, Value};
 use opledger_tensor::Tensor;
 
-use crate::pieces::{cut, cut_value, join};
+use crate::pieces::{cut, cut_value, join, reshaped};
 use crate::placement::Placement;
 use crate::ring::{Wire, all_gather, all_reduce, all_to_all, reduce_scatter};
 use crate::transfer::Collective;
@@ -98,12 +98,4 @@ pub(crate) fn assembled<T: Scalar>(
 pub(crate) fn flat<T: Scalar>(value: &Value<T>, ranks: usize) -> Result<Vec<Value<T>>, OpError> {
     let len = value.shape().iter().product();
     cut_value(&reshaped(value, &[len])?, 0, ranks)
-}
-
-/// The same elements in another shape.
-pub(crate) fn reshaped<T: Scalar>(value: &Value<T>, sizes: &[usize]) -> Result<Value<T>, OpError> {
-    Ok(match value {
-        Value::Real(t) => Value::Real(t.reshape(sizes)?),
-        Value::Index(t) => Value::Index(t.reshape(sizes)?),
-    })
 }

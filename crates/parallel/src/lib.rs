@@ -29,10 +29,13 @@
 
 mod error;
 mod exchange;
+mod mesh;
 mod partition;
 mod pieces;
 mod pipeline;
+mod place;
 mod placement;
+mod plan;
 mod ring;
 mod rules;
 mod run;
@@ -43,8 +46,8 @@ mod transfer;
 pub use error::PartitionError;
 pub use partition::Partition;
 pub use pipeline::{Pipeline, PipelineRun};
-pub use placement::Placement;
+pub use placement::{Layout, Placement};
 pub use ring::{CountingWire, Wire};
 pub use run::{CutRun, Miscount};
-pub use strategy::{Strategy, Zero};
+pub use strategy::{MeshAxis, Strategy, Zero};
 pub use transfer::{Collective, Transfer};

@@ -1,5 +1,6 @@
 //! Tensors cut along an axis, and put together again.
 
+use opledger_dims::Scalar;
 use opledger_ir::{OpError, Value};
 use opledger_tensor::Tensor;
 
@@ -49,5 +50,50 @@ pub(crate) fn cut_value<T: Copy>(
             let tensors = pieces.map(|data| Ok(Value::Index(Tensor::new(&sizes, data)?)));
             tensors.collect::<Result<_, OpError>>()?
         }
+    })
+}
+
+/// The slice of an iteration.
+pub(crate) fn slice<T: Scalar>(stack: &Value<T>, iteration: usize) -> Result<Value<T>, OpError> {
+    let (first, rest) = stack.shape().split_first().ok_or(OpError::Operand(0))?;
+    let mut pieces = cut_value(stack, 0, *first)?;
+    if iteration >= pieces.len() {
+        return Err(OpError::Operand(0));
+    }
+    reshaped(&pieces.swap_remove(iteration), rest)
+}
+
+/// What iterations gave, side by side along a first axis.
+pub(crate) fn stacked<T: Scalar>(all: &[&Value<T>]) -> Result<Value<T>, OpError> {
+    let mut sizes = vec![all.len()];
+    sizes.extend(all.first().into_iter().flat_map(|value| value.shape()));
+    let whole: Vec<i64> =
+        all.iter().filter_map(|v| v.index()).flat_map(|t| t.data()).copied().collect();
+    if let Some(Value::Index(_)) = all.first() {
+        return Ok(Value::Index(Tensor::new(&sizes, whole)?));
+    }
+    let data: Vec<T> =
+        all.iter().filter_map(|v| v.real()).flat_map(|t| t.data()).copied().collect();
+    Ok(Tensor::new(&sizes, data)?.into())
+}
+
+/// As many zeros as a value has elements.
+pub(crate) fn zeros<T: Scalar>(value: &Value<T>) -> Result<Value<T>, OpError> {
+    let tensor = value.real().ok_or(OpError::Operand(0))?;
+    Ok(Value::Real(tensor.map(|_| T::from_f64(0.0))))
+}
+
+pub(crate) fn bytes_of<T>(value: &Value<T>) -> u64 {
+    match value {
+        Value::Real(t) => size_of_val(t.data()) as u64,
+        Value::Index(t) => size_of_val(t.data()) as u64,
+    }
+}
+
+/// The same elements in another shape.
+pub(crate) fn reshaped<T: Scalar>(value: &Value<T>, sizes: &[usize]) -> Result<Value<T>, OpError> {
+    Ok(match value {
+        Value::Real(t) => Value::Real(t.reshape(sizes)?),
+        Value::Index(t) => Value::Index(t.reshape(sizes)?),
     })
 }

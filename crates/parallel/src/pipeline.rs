@@ -1,26 +1,31 @@
 //! Layers in stages: what a stage hands to the next, and the stages executed (Huang et al. 2019, §2).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use num_traits::Zero;
 use opledger_dims::{Binding, EvalError, Poly, Scalar};
 use opledger_ir::ops::Source;
-use opledger_ir::{
-    Call, Graph, Loop, Node, Op, OpError, Operation, Reads, Value, Var, path_at, to_usize,
-};
-use opledger_tensor::Tensor;
+use opledger_ir::{Graph, Loop, Op, Value, Var};
 
 use crate::error::PartitionError;
+use crate::partition::Partition;
+use crate::placement::Layout;
 use crate::ring::Wire;
+use crate::run::{Run, Staged};
+use crate::strategy::MeshAxis;
+use crate::transfer::Transfer;
 
-/// A graph whose layers are on stages, one rank each: as many on each as on any other.
+/// A graph whose layers are on stages: as many on each as on any other. The ranks of a stage stand in a mesh, or
+/// there is one.
 #[derive(Debug)]
 pub struct Pipeline<'g> {
     graph: &'g Graph,
     stages: u64,
     body: &'g Loop,
-    /// What a stage hands to the next.
-    handed: Vec<Var>,
+    /// How each stage is cut.
+    partition: Partition<'g>,
+    /// What a rank of a stage hands to that of the next, as the next reads it.
+    handed: Vec<(Var, Layout)>,
     /// What follows from parameters: the rest each stage computes for itself.
     learned: BTreeSet<Var>,
 }
@@ -30,18 +35,28 @@ pub struct Pipeline<'g> {
 pub struct PipelineRun<T> {
     /// The results that are no iteration's.
     pub outputs: Vec<(String, Value<T>)>,
-    /// Bytes that each stage sent.
-    pub sent: Vec<u64>,
-    /// Bytes of the parameters that each stage read.
+    /// For each stage, the bytes that each of its ranks handed to the next.
+    pub sent: Vec<Vec<u64>>,
+    /// For each transfer within stages and each rank, the bytes it sent, in all layers.
+    pub within: Vec<Vec<u64>>,
+    /// Bytes of the parameters that a rank of each stage read.
     pub weights: Vec<u64>,
 }
 
 impl<'g> Pipeline<'g> {
-    /// Cuts the layers of a graph into stages.
+    /// Cuts the layers of a graph into stages of one rank.
     ///
     /// # Errors
-    /// When there are fewer than two stages, or the layers are not one repetition.
+    /// As [`Pipeline::over`].
     pub fn new(graph: &'g Graph, stages: u64) -> Result<Self, PartitionError> {
+        Pipeline::over(graph, stages, &[])
+    }
+
+    /// Cuts the layers of a graph into stages, each of which is cut among the ranks of a mesh.
+    ///
+    /// # Errors
+    /// When there are fewer than two stages, or the layers are not one repetition; those of [`Partition::over`].
+    pub fn over(graph: &'g Graph, stages: u64, mesh: &[MeshAxis]) -> Result<Self, PartitionError> {
         if stages < 2 {
             return Err(PartitionError::Ranks { ranks: stages });
         }
@@ -59,24 +74,40 @@ impl<'g> Pipeline<'g> {
                 learned.extend(graph.results(var));
             }
         }
+        let partition = Partition::over(graph, mesh)?;
         let carry = graph.vars().nth(body.body.start);
-        let mut handed: Vec<Var> =
-            carry.into_iter().flat_map(|carry| graph.results(carry)).collect();
-        let read = graph.nodes().iter().enumerate().filter(|(at, _)| *at > body.body.start);
-        for var in read.flat_map(|(at, node)| node.inputs.iter().map(move |var| (at, var))) {
-            let (at, var) = (var.0, *var.1);
-            let before = var.index() < body.body.start && !graph.node(var).op.is_source();
-            let enters = at == body.body.end && graph.ends(body).entering.contains(&var);
-            if before && !enters && learned.contains(&var) && !handed.contains(&var) {
-                handed.push(var);
+        let slots = carry.into_iter().flat_map(|carry| graph.results(carry));
+        let mut handed: Vec<(Var, Layout)> =
+            slots.map(|slot| (slot, partition.layout(slot))).collect();
+        let behind = graph.nodes().iter().enumerate().skip(body.body.start + 1);
+        for (at, node) in behind {
+            let ends = graph.ends(body);
+            for (var, layout) in node.inputs.iter().zip(&partition.wanted[at]) {
+                let before = var.index() < body.body.start && !graph.node(*var).op.is_source();
+                let enters = at == body.body.end && ends.entering.contains(var);
+                let own = (*var, layout.clone());
+                // What is brought to lie otherwise behind the first layer is handed on as it was made.
+                let brought = partition
+                    .transfers()
+                    .iter()
+                    .any(|transfer| transfer.value == *var && transfer.before > body.body.start);
+                let own = if brought { (*var, partition.layout(*var)) } else { own };
+                if before && !enters && learned.contains(var) && !handed.contains(&own) {
+                    handed.push(own);
+                }
             }
         }
-        Ok(Pipeline { graph, stages, body, handed, learned })
+        Ok(Pipeline { graph, stages, body, partition, handed, learned })
     }
 
     /// The values that a stage hands to the next.
-    pub fn handed(&self) -> &[Var] {
-        &self.handed
+    pub fn handed(&self) -> impl Iterator<Item = Var> {
+        self.handed.iter().map(|(var, _)| *var)
+    }
+
+    /// How each stage is cut.
+    pub fn within(&self) -> &Partition<'g> {
+        &self.partition
     }
 
     /// How many stages there are.
@@ -84,24 +115,52 @@ impl<'g> Pipeline<'g> {
         self.stages
     }
 
-    /// Bytes of a value.
+    /// Bytes that a rank hands on of a value.
     pub fn bytes(&self, var: Var) -> Poly {
+        let own = self.handed.iter().filter(|(own, _)| *own == var);
+        own.map(|(_, layout)| self.lying(var, layout)).sum()
+    }
+
+    fn lying(&self, var: Var, layout: &Layout) -> Poly {
         let shape = self.graph.shape(var);
-        self.graph.fold(&(shape.elements() * shape.elem.bits() as i64).ratio(1, 8))
+        let elements = layout.elements(shape, self.partition.mesh());
+        self.graph.fold(&(elements * shape.elem.bits() as i64).ratio(1, 8))
     }
 
-    /// Bytes that each stage but the last sends in a run.
+    /// Bytes that each rank of a stage but the last hands to one of the next in a run.
     pub fn sent(&self) -> Poly {
-        self.handed.iter().map(|var| self.bytes(*var)).sum()
+        self.handed.iter().map(|(var, layout)| self.lying(*var, layout)).sum()
     }
 
-    /// Bytes of the parameters of a stage: its layers, and what stands before the first and behind the last.
+    /// Bytes that a rank of a stage sends to others of the stage in a run, where there are some.
+    pub fn sent_within(&self, stage: u64) -> Poly {
+        let axes = 0..self.partition.mesh().len();
+        axes.map(|axis| self.sent_within_along(stage, axis)).sum()
+    }
+
+    /// The same along an axis of the stage's mesh.
+    pub fn sent_within_along(&self, stage: u64, axis: usize) -> Poly {
+        let own = self.partition.transfers().iter().filter(|own| own.along == axis);
+        self.graph.fold(&own.map(|own| own.sent() * self.times(own, stage)).sum())
+    }
+
+    /// How often a transfer is made in a stage.
+    pub fn times(&self, of: &Transfer, stage: u64) -> Poly {
+        let in_layer = (self.body.body.start + 1..=self.body.body.end).contains(&of.before);
+        match (in_layer, self.is_on(of.before, stage)) {
+            (true, _) => of.times.ratio(1, self.stages as i64),
+            (false, true) => of.times.clone(),
+            (false, false) => Poly::zero(),
+        }
+    }
+
+    /// Bytes of the parameters of a rank of a stage: its layers, and what stands before the first and behind the last.
     pub fn weights(&self, stage: u64) -> Poly {
         let graph = self.graph;
         let mut bytes = Poly::zero();
         for (var, node) in graph.vars().zip(graph.nodes()) {
             let Op::Source(Source::Param { .. }) = &node.op else { continue };
-            let once = self.bytes(var);
+            let once = self.lying(var, &self.partition.layout(var));
             if node.repeat == Some(self.body.repeat) {
                 let layers = graph.repetition(self.body.repeat).count.ratio(1, self.stages as i64);
                 bytes += once * layers;
@@ -141,170 +200,34 @@ impl<'g> Pipeline<'g> {
         Err(PartitionError::Uneven { ranks, size, what: "layers".to_owned(), formula, path })
     }
 
-    /// Executes every stage at a complete binding, over a wire.
+    /// Executes every stage at a complete binding, over wires that are made for each exchange of so many ranks.
     ///
     /// # Errors
     /// When the stages do not divide the layers, a source has no tensor, or an operation fails.
-    pub fn run<T: Scalar>(
+    pub fn run<T: Scalar, W: Wire>(
         &self,
         binding: &Binding,
         fed: &dyn Fn(&str) -> Option<Value<T>>,
-        wire: &mut impl Wire,
+        wire: impl Fn(usize) -> W,
     ) -> Result<PipelineRun<T>, PartitionError> {
         self.check(binding)?;
         let graph = self.graph;
         let stages = usize::try_from(self.stages).unwrap_or(usize::MAX);
-        let (start, end) = (self.body.body.start, self.body.body.end);
         let ends = graph.ends(self.body);
-        let missing = || self.missing(start, "the ends of the layers");
-        let count = to_usize(&graph.repetition(self.body.repeat).count.at(binding)?);
-        let layers = count.map_err(|problem| self.wrong(start, 0, problem))? / stages;
-        let slots: Vec<Var> = graph.results(graph.vars().nth(start).ok_or_else(missing)?).collect();
-        let left: Vec<Var> = graph.results(graph.vars().nth(end).ok_or_else(missing)?).collect();
         if !ends.stacks.is_empty() || !ends.stacked.is_empty() {
             let problem = "layers that give or are given stacks are not cut into stages".to_owned();
             return Err(PartitionError::Nothing { problem });
         }
-        let mut handed: Vec<(Var, Value<T>)> = Vec::new();
-        let mut run = PipelineRun { outputs: Vec::new(), sent: Vec::new(), weights: Vec::new() };
-        for stage in 0..stages {
-            let held = BTreeMap::new();
-            let mut own = Stage {
-                of: self,
-                rank: stage,
-                binding,
-                fed,
-                held,
-                layer: 0,
-                read: BTreeMap::new(),
-            };
-            own.held.extend(handed.drain(..));
-            for (var, node) in graph.vars().zip(graph.nodes()).take(start) {
-                if stage == 0 || !self.learned.contains(&var) {
-                    own.execute(var, node)?;
-                }
-            }
-            if stage == 0 {
-                for (slot, var) in slots.iter().zip(ends.entering) {
-                    let value = own.value(*var)?;
-                    own.held.insert(*slot, value);
-                }
-            }
-            for layer in stage * layers..(stage + 1) * layers {
-                own.layer = layer;
-                for (var, node) in graph.vars().zip(graph.nodes()).take(end).skip(start + 1) {
-                    own.execute(var, node)?;
-                }
-                let next: Vec<Value<T>> =
-                    ends.next.iter().map(|var| own.value(*var)).collect::<Result<_, _>>()?;
-                own.held.extend(slots.iter().copied().zip(next));
-            }
-            if stage + 1 == stages {
-                for (slot, var) in slots.iter().zip(&left) {
-                    let value = own.value(*slot)?;
-                    own.held.insert(*var, value);
-                }
-                for (var, node) in graph.vars().zip(graph.nodes()).skip(end + 1) {
-                    own.execute(var, node)?;
-                }
-                for (name, var) in graph.outputs() {
-                    if graph.node(*var).repeat.is_none() {
-                        run.outputs.push((name.clone(), own.value(*var)?));
-                    }
-                }
-            } else {
-                for var in &self.handed {
-                    let value = own.value(*var)?;
-                    let arrived = passed(wire, stage, &value);
-                    handed.push((
-                        *var,
-                        arrived.map_err(|problem| self.wrong(start, stage, problem))?,
-                    ));
-                }
-            }
-            run.weights.push(own.read.values().sum());
-        }
-        run.sent = wire.sent().to_vec();
-        Ok(run)
-    }
-
-    fn wrong(&self, at: usize, rank: usize, problem: OpError) -> PartitionError {
-        let path = self.graph.nodes()[at].path.clone();
-        PartitionError::Op { path, rank, problem }
-    }
-
-    fn missing(&self, at: usize, value: &str) -> PartitionError {
-        let path = self.graph.nodes()[at].path.clone();
-        PartitionError::Missing { path, value: value.to_owned() }
-    }
-}
-
-/// A value over a wire to the next stage.
-fn passed<T: Scalar>(
-    wire: &mut impl Wire,
-    from: usize,
-    value: &Value<T>,
-) -> Result<Value<T>, OpError> {
-    Ok(match value {
-        Value::Real(t) => Value::Real(Tensor::new(t.shape(), wire.send(from, from + 1, t.data()))?),
-        Value::Index(t) => {
-            Value::Index(Tensor::new(t.shape(), wire.send(from, from + 1, t.data()))?)
-        }
-    })
-}
-
-/// A rank with what it holds.
-struct Stage<'a, T> {
-    of: &'a Pipeline<'a>,
-    rank: usize,
-    binding: &'a Binding,
-    fed: &'a dyn Fn(&str) -> Option<Value<T>>,
-    held: BTreeMap<Var, Value<T>>,
-    layer: usize,
-    /// Bytes of each parameter that was read.
-    read: BTreeMap<String, u64>,
-}
-
-impl<T: Scalar> Stage<'_, T> {
-    fn value(&mut self, var: Var) -> Result<Value<T>, PartitionError> {
-        let node = self.of.graph.node(var);
-        if !node.op.is_source() {
-            let held = self.held.get(&var).cloned();
-            return held.ok_or_else(|| self.of.missing(var.index(), &var.to_string()));
-        }
-        let layer = [self.layer];
-        let path = path_at(&node.path, if node.repeat.is_some() { &layer } else { &[] });
-        let unfed = || PartitionError::Unfed { path: path.clone() };
-        let value = (self.fed)(&path).ok_or_else(unfed)?;
-        if let (Op::Source(Source::Param { .. }), Value::Real(t)) = (&node.op, &value) {
-            self.read.insert(path, size_of_val(t.data()) as u64);
-        }
-        Ok(value)
-    }
-
-    fn execute(&mut self, var: Var, node: &Node) -> Result<(), PartitionError> {
-        if node.op.is_source() {
-            return Ok(());
-        }
-        let graph = self.of.graph;
-        let operands: Vec<Value<T>> =
-            node.inputs.iter().map(|var| self.value(*var)).collect::<Result<_, _>>()?;
-        let wrong = |problem| self.of.wrong(var.index(), self.rank, problem);
-        let mut output = Vec::with_capacity(node.shape.axes.len());
-        for axis in &node.shape.axes {
-            output.push(to_usize(&axis.size.at(self.binding)?).map_err(wrong)?);
-        }
-        let inputs: Vec<&Value<T>> = operands.iter().collect();
-        let call = Call {
-            path: &node.path,
-            inputs: &inputs,
-            shapes: &graph.operand_shapes(node),
-            output: &output,
-            binding: self.binding,
-            reads: &Reads::of(inputs.len()),
-        };
-        let results = node.op.reference(&call, &mut |_| {}).map_err(wrong)?;
-        self.held.extend(graph.results(var).zip(results));
-        Ok(())
+        let mut run = Run::new(&self.partition, binding, fed, wire)?;
+        let (repeat, handed, learned) = (self.body.repeat, &self.handed[..], &self.learned);
+        run.staged = Some(Staged { repeat, stages, handed, learned });
+        run.all()?;
+        let ranks = usize::try_from(self.partition.ranks()).unwrap_or(usize::MAX);
+        let mut sent = std::mem::take(&mut run.handed);
+        // The last one hands nothing on.
+        sent.push(vec![0; ranks]);
+        let weights = run.read.take().iter().map(|own| own.values().sum()).collect();
+        let within = run.sent();
+        Ok(PipelineRun { outputs: run.outputs, sent, within, weights })
     }
 }

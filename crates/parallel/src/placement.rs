@@ -1,12 +1,15 @@
 //! Where the elements of a value lie when several ranks compute it together.
 
 use std::fmt;
+use std::ops::Deref;
 
 use opledger_dims::Poly;
 use opledger_ir::{Shape, Var};
 
-/// Where the elements of a value lie (the placements of GSPMD, Xu et al. 2021, §3, and of PyTorch's DTensor:
-/// replicated, sharded, partial).
+use crate::strategy::MeshAxis;
+
+/// Where the elements of a value lie along an axis of a mesh (the placements of GSPMD, Xu et al. 2021, §3, and of
+/// PyTorch's DTensor: replicated, sharded, partial).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Placement {
     /// Every rank has all of them.
@@ -37,12 +40,65 @@ impl Placement {
         }
     }
 
-    /// The elements that a rank has.
-    pub fn elements(self, shape: &Shape, ranks: u64) -> Poly {
+    /// The same with what says of rows which expert they are of by another name, where it has one.
+    pub(crate) fn of(self, ids: impl FnOnce(Var) -> Option<Var>) -> Placement {
         match self {
-            Placement::Cut(_) | Placement::Flat => shape.elements().ratio(1, ranks as i64),
-            Placement::Whole | Placement::Partial | Placement::Chosen { .. } => shape.elements(),
+            Placement::Chosen { ids: own, weight } => {
+                Placement::Chosen { ids: ids(own).unwrap_or(own), weight }
+            }
+            Placement::Whole | Placement::Cut(_) | Placement::Flat | Placement::Partial => self,
         }
+    }
+
+    /// Among how many ranks the elements are divided, of so many.
+    fn shares(self, ranks: u64) -> u64 {
+        match self {
+            Placement::Cut(_) | Placement::Flat => ranks,
+            Placement::Whole | Placement::Partial | Placement::Chosen { .. } => 1,
+        }
+    }
+}
+
+/// How a value lies along each axis of a mesh.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Layout(Vec<Placement>);
+
+impl Layout {
+    /// The same along all axes of a mesh.
+    pub(crate) fn all(placement: Placement, mesh: &[MeshAxis]) -> Layout {
+        Layout(vec![placement; mesh.len()])
+    }
+
+    /// Another along one axis.
+    pub(crate) fn with(&self, axis: usize, placement: Placement) -> Layout {
+        let mut own = self.0.clone();
+        own[axis] = placement;
+        Layout(own)
+    }
+
+    /// Others along all axes.
+    pub(crate) fn map(&self, f: impl FnMut((usize, &Placement)) -> Placement) -> Layout {
+        self.0.iter().enumerate().map(f).collect()
+    }
+
+    /// The elements that a rank has.
+    pub(crate) fn elements(&self, shape: &Shape, mesh: &[MeshAxis]) -> Poly {
+        let shares = self.0.iter().zip(mesh).map(|(own, axis)| own.shares(axis.ranks));
+        shape.elements().ratio(1, shares.product::<u64>() as i64)
+    }
+}
+
+impl Deref for Layout {
+    type Target = [Placement];
+
+    fn deref(&self) -> &[Placement] {
+        &self.0
+    }
+}
+
+impl FromIterator<Placement> for Layout {
+    fn from_iter<I: IntoIterator<Item = Placement>>(all: I) -> Layout {
+        Layout(all.into_iter().collect())
     }
 }
 

@@ -37,6 +37,11 @@ impl Rules<'_> {
         if let Op::Embedding(_) = node.op {
             return self.embedding(node, given);
         }
+        if let Op::ExpertsOuter(_) = node.op
+            && let Some(decision) = self.experts_outer(node, given)
+        {
+            return decision;
+        }
         if let Op::Dropout(Dropout { training: true, .. }) = node.op {
             // What is drawn for an element depends on its place.
             return whole(node);
@@ -47,7 +52,8 @@ impl Rules<'_> {
     /// What goes through an operation as it is: partial sums through what is linear, rows of own experts
     /// through what looks at each number alone.
     fn passed(&self, node: &Node, given: &[Placement]) -> Option<Decision> {
-        let partial = given.iter().filter(|at| **at == Placement::Partial).count();
+        let partly = |at: &Placement| *at == Placement::Partial;
+        let partial = given.iter().filter(|at| partly(at)).count();
         let rest_whole = given.iter().all(|at| matches!(at, Placement::Partial | Placement::Whole));
         let chosen = given.iter().position(|at| matches!(at, Placement::Chosen { .. }));
         let rows_alone = chosen.is_some_and(|chosen| {
@@ -66,6 +72,23 @@ impl Rules<'_> {
             *at == Placement::Partial && self.threads.is_gradient_of_several(*var)
         });
         if partial > 0 && rest_whole && sums && !resolved {
+            return Some(Decision { wanted: given.to_vec(), results: Placement::Partial });
+        }
+        // What experts give waits for the sum of a token's choices, whose shares are gathered for it.
+        if let (Op::Arithmetic(op), Some(at)) = (&node.op, given.iter().position(partly))
+            && op.kind == ArithmeticKind::Mul
+            && matches!(self.graph.node(node.inputs[at]).op, Op::Experts(_))
+            && matches!(given[1 - at], Placement::Cut(_))
+        {
+            let wanted = given.iter().map(|own| if partly(own) { *own } else { Placement::Whole });
+            return Some(Decision { wanted: wanted.collect(), results: Placement::Partial });
+        }
+        // What is added to zeros at some places.
+        if let Op::Scatter(Scatter { kind: ScatterKind::Add, .. }) = node.op
+            && is_zeros(self.graph, node.inputs[0])
+            && given[1] == Placement::Partial
+            && rest_whole
+        {
             return Some(Decision { wanted: given.to_vec(), results: Placement::Partial });
         }
         if let (Some(at), true, true) = (chosen, rows_alone, each) {
@@ -154,6 +177,18 @@ impl Rules<'_> {
         Decision { wanted, results }
     }
 
+    /// Of rows of own experts, a rank has the gradients of these experts.
+    fn experts_outer(&self, node: &Node, given: &[Placement]) -> Option<Decision> {
+        let own = |at: usize| match given[at] {
+            Placement::Chosen { ids, .. } if ids == node.inputs[1] => Some(given[at]),
+            _ => None,
+        };
+        let rows = [own(0), own(2)];
+        rows.iter().any(Option::is_some).then_some(())?;
+        let [y, x] = rows.map(|own| own.unwrap_or(Placement::Whole));
+        Some(Decision { wanted: vec![y, Placement::Whole, x], results: Placement::Cut(0) })
+    }
+
     /// Of a table cut by rows, a rank has the rows of some ids: the others are zeros, and the sum of all
     /// ranks is the result (Shoeybi et al. 2019, §3).
     fn embedding(&self, node: &Node, given: &[Placement]) -> Decision {
@@ -217,8 +252,7 @@ fn summed(
         term(&[(0, cut.1), (1, cut.1), (2, cut.1)])?;
     } else if let Op::Scatter(Scatter { kind: ScatterKind::Add, .. }) = &node.op {
         // Elements that are added to zeros, and the ids of their places.
-        let of_zeros = matches!(graph.node(node.inputs[0]).op, Op::Fill(Fill { value: 0.0, .. }));
-        (of_zeros && cut.0 > 0).then_some(())?;
+        (is_zeros(graph, node.inputs[0]) && cut.0 > 0).then_some(())?;
         let name = &graph.shape(node.inputs[cut.0]).axes[cut.1].name;
         graph.shape(node.inputs[0]).position(name).is_none().then_some(())?;
         for operand in 1..node.inputs.len() {
@@ -229,6 +263,10 @@ fn summed(
         return None;
     }
     Some(Decision { wanted, results: Placement::Partial })
+}
+
+fn is_zeros(graph: &Graph, var: Var) -> bool {
+    matches!(graph.node(var).op, Op::Fill(Fill { value: 0.0, .. }))
 }
 
 /// Through which operands partial sums go.

@@ -1,9 +1,10 @@
 //! A cut graph, executed: every rank in turn, node by node, and real buffers exchanged in between.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
-use opledger_dims::{Binding, Integer, Scalar};
-use opledger_ir::ops::{Attention, Source};
+use opledger_dims::{Binding, Integer, Poly, Scalar};
+use opledger_ir::ops::Source;
 use opledger_ir::{
     Call, Graph, Node, Op, OpError, Operation, Reads, RepeatId, Value, Var, indices, path_at,
     to_usize,
@@ -11,10 +12,12 @@ use opledger_ir::{
 use opledger_tensor::Tensor;
 
 use crate::error::PartitionError;
-use crate::exchange::{assembled, exchange, flat, reshaped};
+use crate::exchange::{exchange, flat};
+use crate::mesh::Mesh;
 use crate::partition::Partition;
-use crate::pieces::cut_value;
-use crate::placement::Placement;
+use crate::pieces::{bytes_of, cut_value, slice, stacked, zeros};
+use crate::place::{local_ids, shift, without};
+use crate::placement::{Layout, Placement};
 use crate::ring::{CountingWire, Wire};
 use crate::threads::{End, ends};
 use crate::transfer::Transfer;
@@ -28,6 +31,10 @@ pub struct CutRun<T> {
     pub sent: Vec<Vec<u64>>,
     /// For each rank, the bytes of the parameters it holds.
     pub weights: Vec<u64>,
+    /// For each rank, the bytes of the results it gives.
+    pub given: Vec<u64>,
+    /// For each value that no iteration gives up and each rank, the bytes it holds.
+    pub held: BTreeMap<Var, Vec<u64>>,
 }
 
 /// A number of bytes that is not what the formula says.
@@ -66,23 +73,11 @@ impl Partition<'_> {
         fed: &dyn Fn(&str) -> Option<Value<T>>,
         wire: impl Fn(usize) -> W,
     ) -> Result<CutRun<T>, PartitionError> {
-        self.check(binding)?;
-        let ranks = usize::try_from(self.ranks()).unwrap_or(usize::MAX);
-        let graph = self.graph();
-        let sent = vec![vec![0; ranks]; self.transfers().len()];
-        let present = vec![0; graph.repetitions().len()];
-        let (values, outputs) = (BTreeMap::new(), Vec::new());
-        let mut run = Run { of: self, ranks, binding, fed, wire, values, present, sent, outputs };
-        run.execute(0, graph.nodes().len())?;
-        run.transfers(graph.nodes().len())?;
-        for (name, var) in graph.outputs() {
-            if graph.node(*var).repeat.is_none() {
-                let value = run.together(*var)?;
-                run.outputs.push((name.clone(), value));
-            }
-        }
+        let mut run = Run::new(self, binding, fed, wire)?;
+        run.all()?;
         let weights = run.weights()?;
-        Ok(CutRun { outputs: run.outputs, sent: run.sent, weights })
+        let held = run.held();
+        Ok(CutRun { outputs: run.outputs, sent: run.sent, weights, given: run.given, held })
     }
 
     /// Where what a run counted is not what the formulas say, for each transfer and each rank.
@@ -105,33 +100,101 @@ impl Partition<'_> {
             }
         };
         for (transfer, sent) in self.transfers().iter().zip(&run.sent) {
-            let formula = (transfer.sent(self.ranks()) * &transfer.times).at(binding)?;
+            let formula = (transfer.sent() * &transfer.times).at(binding)?;
             hold(&self.graph().node(transfer.value).path, sent, &formula);
         }
         hold("weights", &run.weights, &self.weights().at(binding)?);
+        let given: Poly = self.graph().outputs().iter().map(|(_, var)| self.given(*var)).sum();
+        hold("results", &run.given, &given.at(binding)?);
+        for (var, held) in &run.held {
+            hold(&self.graph().node(*var).path, held, &self.held(*var).at(binding)?);
+        }
         Ok(found)
     }
 }
 
-struct Run<'a, T, F> {
+/// Layers on stages: what the next one is given.
+pub(crate) struct Staged<'a> {
+    pub(crate) repeat: RepeatId,
+    pub(crate) stages: usize,
+    /// What a stage hands to the next, as the next reads it.
+    pub(crate) handed: &'a [(Var, Layout)],
+    /// What follows from parameters: the rest each stage computes for itself.
+    pub(crate) learned: &'a BTreeSet<Var>,
+}
+
+pub(crate) struct Run<'a, T, F> {
     of: &'a Partition<'a>,
+    mesh: Mesh,
     ranks: usize,
+    pub(crate) staged: Option<Staged<'a>>,
+    /// For each stage but the last, the bytes that each of its ranks handed to the next.
+    pub(crate) handed: Vec<Vec<u64>>,
+    /// For each stage, the bytes of each parameter that a rank read.
+    pub(crate) read: RefCell<Vec<BTreeMap<String, u64>>>,
     binding: &'a Binding,
     fed: &'a dyn Fn(&str) -> Option<Value<T>>,
     wire: F,
     /// The parts of all ranks.
-    values: BTreeMap<(Var, Placement), Vec<Value<T>>>,
+    values: BTreeMap<(Var, Layout), Vec<Value<T>>>,
     /// The present iteration of each repetition.
     present: Vec<usize>,
     sent: Vec<Vec<u64>>,
-    outputs: Vec<(String, Value<T>)>,
+    given: Vec<u64>,
+    pub(crate) outputs: Vec<(String, Value<T>)>,
 }
 
 /// An operation on the values of one rank.
 type Executing<'c, T> = dyn Fn(&[&Value<T>], &Op) -> Result<Vec<Value<T>>, OpError> + 'c;
 
-impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
-    fn graph(&self) -> &'_ Graph {
+impl<'a, T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'a, T, F> {
+    pub(crate) fn new(
+        of: &'a Partition<'a>,
+        binding: &'a Binding,
+        fed: &'a dyn Fn(&str) -> Option<Value<T>>,
+        wire: F,
+    ) -> Result<Self, PartitionError> {
+        of.check(binding)?;
+        let mesh = Mesh::of(of.mesh());
+        let ranks = mesh.ranks();
+        Ok(Run {
+            of,
+            ranks,
+            staged: None,
+            handed: Vec::new(),
+            read: RefCell::new(vec![BTreeMap::new()]),
+            binding,
+            fed,
+            wire,
+            values: BTreeMap::new(),
+            present: vec![0; of.graph().repetitions().len()],
+            sent: vec![vec![0; ranks]; of.transfers().len()],
+            given: vec![0; ranks],
+            outputs: Vec::new(),
+            mesh,
+        })
+    }
+
+    /// Executes all nodes, and gives the results.
+    pub(crate) fn all(&mut self) -> Result<(), PartitionError> {
+        let graph = self.of.graph();
+        self.execute(0, graph.nodes().len())?;
+        self.transfers(graph.nodes().len())?;
+        for (name, var) in graph.outputs() {
+            if graph.node(*var).repeat.is_none() {
+                let value = self.together(*var)?;
+                self.outputs.push((name.clone(), value));
+            }
+        }
+        Ok(())
+    }
+
+    /// For each transfer of the partition and each rank, the bytes it sent.
+    pub(crate) fn sent(&self) -> Vec<Vec<u64>> {
+        self.sent.clone()
+    }
+
+    fn graph(&self) -> &'a Graph {
         self.of.graph()
     }
 
@@ -170,6 +233,9 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
         let mut now: Vec<Vec<Value<T>>> = entering[..carried].to_vec();
         let mut gathered: Vec<Vec<Vec<Value<T>>>> = vec![Vec::new(); left.len() - carried];
         for turn in 0..count {
+            if self.staged.as_ref().is_some_and(|own| own.repeat == body.repeat) {
+                self.hand_over((turn, count), &slots, &mut now)?;
+            }
             let iteration = if body.reverse { count - 1 - turn } else { turn };
             self.present[body.repeat.index()] = iteration;
             for (slot, value) in slots.iter().zip(std::mem::take(&mut now)) {
@@ -216,8 +282,47 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
         Ok(body.body.end)
     }
 
+    /// Where an iteration begins a stage, all that the one before has is given up, but for what it hands over.
+    fn hand_over(
+        &mut self,
+        (turn, count): (usize, usize),
+        slots: &[Var],
+        now: &mut [Vec<Value<T>>],
+    ) -> Result<(), PartitionError> {
+        let Some(staged) = &self.staged else { return Ok(()) };
+        let each = count / staged.stages;
+        if turn == 0 || turn % each != 0 {
+            return Ok(());
+        }
+        let (learned, handed) = (staged.learned, staged.handed);
+        let mut sent = vec![0; self.ranks];
+        let mut arrived = Vec::new();
+        for (var, layout) in handed {
+            let parts = match slots.iter().position(|slot| slot == var) {
+                Some(slot) => now[slot].clone(),
+                None => self.read(*var, *var, layout)?,
+            };
+            let mut own = Vec::with_capacity(parts.len());
+            for (rank, part) in parts.iter().enumerate() {
+                let mut wire = (self.wire)(2);
+                let part = passed(&mut wire, part);
+                own.push(part.map_err(|problem| self.wrong(*var, rank, problem))?);
+                sent[rank] += wire.sent()[0];
+            }
+            match slots.iter().position(|slot| slot == var) {
+                Some(slot) => now[slot] = own,
+                None => arrived.push(((*var, layout.clone()), own)),
+            }
+        }
+        self.values.retain(|(var, _), _| !learned.contains(var));
+        self.values.extend(arrived);
+        self.handed.push(sent);
+        self.read.get_mut().push(BTreeMap::new());
+        Ok(())
+    }
+
     fn put(&mut self, var: Var, parts: Vec<Value<T>>) {
-        self.values.insert((var, self.of.placement(var)), parts);
+        self.values.insert((var, self.of.layout(var)), parts);
     }
 
     fn operands(&self, at: Var) -> Result<Vec<Vec<Value<T>>>, PartitionError> {
@@ -228,28 +333,23 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
     fn operands_from(&self, at: Var, skip: usize) -> Result<Vec<Vec<Value<T>>>, PartitionError> {
         let wanted = self.of.wanted[at.index()].iter();
         let read = self.graph().node(at).inputs.iter().zip(wanted).skip(skip);
-        read.map(|(var, placement)| self.read(at, *var, *placement)).collect()
+        read.map(|(var, layout)| self.read(at, *var, layout)).collect()
     }
 
-    fn read(
-        &self,
-        at: Var,
-        var: Var,
-        placement: Placement,
-    ) -> Result<Vec<Value<T>>, PartitionError> {
+    fn read(&self, at: Var, var: Var, layout: &Layout) -> Result<Vec<Value<T>>, PartitionError> {
         let node = self.graph().node(var);
-        if node.op.is_source() && self.of.placement(var) == placement {
+        if node.op.is_source() && self.of.layout(var) == *layout {
             let around = self.graph().repetitions_around(node);
             let iterations: Vec<usize> = around.iter().map(|id| self.present[id.index()]).collect();
-            return self.source(node, placement, &path_at(&node.path, &iterations));
+            return self.source(node, layout, &path_at(&node.path, &iterations));
         }
-        self.values.get(&(var, placement)).cloned().ok_or_else(|| self.missing(at, var))
+        self.values.get(&(var, layout.clone())).cloned().ok_or_else(|| self.missing(at, var))
     }
 
     fn source(
         &self,
         node: &Node,
-        placement: Placement,
+        layout: &Layout,
         path: &str,
     ) -> Result<Vec<Value<T>>, PartitionError> {
         let sizes = node.shape.axes.iter().map(|axis| to_usize(&axis.size.at(self.binding)?));
@@ -261,28 +361,27 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
         };
         let value = (self.fed)(path).or_else(known);
         let value = value.ok_or_else(|| PartitionError::Unfed { path: path.to_owned() })?;
-        match placement {
-            Placement::Cut(axis) => {
-                cut_value(&value, axis, self.ranks).map_err(|problem| op(path, 0, problem))
-            }
-            Placement::Flat => flat(&value, self.ranks).map_err(|problem| op(path, 0, problem)),
-            Placement::Whole | Placement::Partial | Placement::Chosen { .. } => {
-                Ok(vec![value; self.ranks])
-            }
+        let parts = self.mesh.parts(&value, layout);
+        let parts = parts.map_err(|problem| op(path, 0, problem))?;
+        if let (Op::Source(Source::Param { .. }), Some(stage)) =
+            (&node.op, self.read.borrow_mut().last_mut())
+        {
+            stage.insert(path.to_owned(), bytes_of(&parts[0]));
         }
+        Ok(parts)
     }
 
     /// Executes a node on every rank.
     fn apply(&mut self, var: Var, node: &Node) -> Result<(), PartitionError> {
         let graph = self.of.graph();
         let operands = self.operands(var)?;
-        let made = self.of.placement(var);
+        let made = self.of.layout(var);
         let shapes = graph.operand_shapes(node);
         let mut output = Vec::with_capacity(node.shape.axes.len());
         for (at, axis) in node.shape.axes.iter().enumerate() {
             let size = to_usize(&axis.size.at(self.binding)?);
             let size = size.map_err(|problem| self.wrong(var, 0, problem))?;
-            output.push(if made == Placement::Cut(at) { size / self.ranks } else { size });
+            output.push(size / self.mesh.shares(&made, at));
         }
         let mut results: Vec<Vec<Value<T>>> = vec![Vec::new(); node.further.len() + 1];
         for rank in 0..self.ranks {
@@ -298,7 +397,7 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
                 };
                 op.reference(&call, &mut |_| {})
             };
-            let made = self.on_rank(var, (rank, made), own, &call);
+            let made = self.on_rank(var, (rank, &made), own, &call);
             let made = made.map_err(|problem| self.wrong(var, rank, problem))?;
             for (result, value) in results.iter_mut().zip(made) {
                 result.push(value);
@@ -315,25 +414,37 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
     fn on_rank(
         &self,
         at: Var,
-        (rank, made): (usize, Placement),
+        (rank, made): (usize, &Layout),
         mut own: Vec<Value<T>>,
         call: &Executing<'_, T>,
     ) -> Result<Vec<Value<T>>, OpError> {
         let mut op = self.graph().node(at).op.clone();
         let mut others = None;
         let wanted = &self.of.wanted[at.index()];
-        if let Op::Attention(attention) = &mut op {
-            shift(attention, made, rank, &own[0]);
-        }
-        let rows = [(matches!(op, Op::Embedding(_)), 0, 1), (matches!(op, Op::Experts(_)), 1, 2)];
-        let rows = rows.into_iter().find(|(is, ..)| *is);
-        if let Some((_, ids, table)) = rows
-            && wanted[table] == Placement::Cut(0)
-        {
-            let held = own[table].shape()[0];
-            let (local, foreign) = local_ids(&own[ids], held, rank)?;
-            own[ids] = local;
-            others = Some(foreign);
+        for along in 0..made.len() {
+            let place = self.mesh.place(rank, along);
+            if let Op::Attention(attention) = &mut op {
+                shift(attention, made[along], place, &own[0]);
+            }
+            let rows =
+                [(matches!(op, Op::Embedding(_)), 0, 1), (matches!(op, Op::Experts(_)), 1, 2)];
+            let rows = rows.into_iter().find(|(is, ..)| *is);
+            if let Some((_, ids, table)) = rows
+                && wanted[table][along] == Placement::Cut(0)
+            {
+                let held = own[table].shape()[0];
+                let (local, foreign) = local_ids(&own[ids], held, place)?;
+                own[ids] = local;
+                others = Some(foreign);
+            }
+            // Of the experts that a rank has, rows that chose another are none.
+            if matches!(op, Op::ExpertsOuter(_)) && made[along] == Placement::Cut(0) {
+                let experts = self.graph().shape(at).axes[0].size.at(self.binding)?;
+                let held = to_usize(&experts)? / self.mesh.size(along);
+                let (local, foreign) = local_ids(&own[EXPERTS_OUTER_IDS], held, place)?;
+                own[EXPERTS_OUTER_IDS] = local;
+                own[EXPERTS_OUTER_ROWS] = without(&own[EXPERTS_OUTER_ROWS], &foreign)?;
+            }
         }
         let inputs: Vec<&Value<T>> = own.iter().collect();
         let mut results = call(&inputs, &op)?;
@@ -379,11 +490,12 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
             for (repeat, now) in around.iter().zip(&iteration) {
                 self.present[repeat.index()] = *now;
             }
-            if transfer.from == Placement::Flat {
-                let parts = self.read(transfer.value, transfer.value, Placement::Whole)?;
-                let parts = self.alone((Placement::Whole, Placement::Flat), parts);
+            if transfer.from() == Placement::Flat {
+                let whole = transfer.lies.with(transfer.along, Placement::Whole);
+                let parts = self.read(transfer.value, transfer.value, &whole)?;
+                let parts = self.alone(transfer.along, (&whole, Placement::Flat), parts);
                 let parts = parts.map_err(|problem| self.wrong(transfer.value, 0, problem))?;
-                self.values.insert((transfer.value, Placement::Flat), parts);
+                self.values.insert((transfer.value, transfer.lies.clone()), parts);
             }
             self.transfer(at, transfer)?;
         }
@@ -391,87 +503,103 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
     }
 
     fn transfer(&mut self, at: usize, transfer: &Transfer) -> Result<(), PartitionError> {
-        let Transfer { value, from, to, collective, .. } = transfer;
-        let parts = self.read(*value, *value, *from)?;
-        let shape = self.graph().shape(*value);
-        let mut sizes = Vec::with_capacity(shape.axes.len());
-        for axis in &shape.axes {
-            let size = to_usize(&axis.size.at(self.binding)?);
-            sizes.push(size.map_err(|problem| self.wrong(*value, 0, problem))?);
-        }
-        let mut wire = (self.wire)(self.ranks);
+        let Transfer { value, along, lies, to, collective, .. } = transfer;
+        let (along, ends) = (*along, (transfer.from(), *to));
+        let parts = self.read(*value, *value, lies)?;
+        let path = &self.of.graph().node(*value).path;
+        let wrong = |problem| op(path, 0, problem);
         let moved = match collective {
-            Some(collective) => exchange(&mut wire, *collective, (*from, *to), parts, &sizes),
-            None => self.alone((*from, *to), parts),
+            Some(collective) => {
+                let others = lies.with(along, Placement::Whole);
+                let sizes = self.sizes(*value)?;
+                let sizes: Vec<usize> = { sizes.iter().enumerate() }
+                    .map(|(at, size)| size / self.mesh.shares(&others, at))
+                    .collect();
+                let mut moved = vec![None; self.ranks];
+                for group in self.mesh.groups(along) {
+                    let mut wire = (self.wire)(group.len());
+                    let own = group.iter().map(|rank| parts[*rank].clone()).collect();
+                    let own = exchange(&mut wire, *collective, ends, own, &sizes).map_err(wrong)?;
+                    for ((rank, part), sent) in group.iter().zip(own).zip(wire.sent()) {
+                        moved[*rank] = Some(part);
+                        self.sent[at][*rank] += sent;
+                    }
+                }
+                moved.into_iter().flatten().collect()
+            }
+            None => self.alone(along, (lies, *to), parts).map_err(wrong)?,
         };
-        let moved = moved.map_err(|problem| self.wrong(*value, 0, problem))?;
-        for (total, sent) in self.sent[at].iter_mut().zip(wire.sent()) {
-            *total += sent;
-        }
-        self.values.insert((*value, *to), moved);
+        self.values.insert((*value, lies.with(along, *to)), moved);
         Ok(())
+    }
+
+    /// The sizes of a value.
+    fn sizes(&self, var: Var) -> Result<Vec<usize>, PartitionError> {
+        let axes = self.graph().shape(var).axes.iter();
+        axes.map(|axis| {
+            let size = to_usize(&axis.size.at(self.binding)?);
+            size.map_err(|problem| self.wrong(var, 0, problem))
+        })
+        .collect()
     }
 
     /// What each rank does without the others.
     fn alone(
         &self,
-        (from, to): (Placement, Placement),
+        along: usize,
+        (lies, to): (&Layout, Placement),
         parts: Vec<Value<T>>,
     ) -> Result<Vec<Value<T>>, OpError> {
-        if let Placement::Chosen { ids, weight } = from {
-            let ids = self.read(ids, ids, Placement::Whole).map_err(|_| OpError::Operand(1))?;
+        let ranks = self.mesh.size(along);
+        if let Placement::Chosen { ids, weight } = lies[along] {
+            let axes = self.graph().shape(ids).axes.len();
+            // Rows lie as what says which expert they are of.
+            let rows = lies.map(|(_, placement)| match placement {
+                Placement::Cut(axis) if *axis < axes => *placement,
+                _ => Placement::Whole,
+            });
+            let ids = self.read(ids, ids, &rows).map_err(|_| OpError::Operand(1))?;
             let experts = self.graph().shape(weight).axes[0].size.at(self.binding)?;
-            let held = to_usize(&experts)? / self.ranks;
+            let held = to_usize(&experts)? / ranks;
             let each = parts.iter().zip(&ids).enumerate().map(|(rank, (part, ids))| {
-                let (_, foreign) = local_ids(ids, held, rank)?;
+                let (_, foreign) = local_ids(ids, held, self.mesh.place(rank, along))?;
                 without(part, &foreign)
             });
             return each.collect();
         }
         let own = parts.iter().enumerate().map(|(rank, part)| {
+            let place = self.mesh.place(rank, along);
             let pieces = match to {
-                Placement::Cut(axis) => cut_value(part, axis, self.ranks),
-                Placement::Flat => flat(part, self.ranks),
+                Placement::Cut(axis) => cut_value(part, axis, ranks),
+                Placement::Flat => flat(part, ranks),
+                // One of them has the sum so far.
+                Placement::Partial if place > 0 => return zeros(part),
                 Placement::Whole | Placement::Partial | Placement::Chosen { .. } => {
                     return Ok(part.clone());
                 }
             };
-            pieces.map(|mut pieces| pieces.swap_remove(rank))
+            pieces.map(|mut pieces| pieces.swap_remove(place))
         });
         own.collect()
     }
 
     /// A result from the parts of all ranks.
-    fn together(&self, var: Var) -> Result<Value<T>, PartitionError> {
-        let found = self.values.iter().filter(|((own, _), _)| *own == var);
-        let mut lies: Vec<(Placement, &Vec<Value<T>>)> =
-            found.map(|((_, placement), parts)| (*placement, parts)).collect();
-        lies.sort_by_key(|(placement, _)| *placement);
-        match lies.first() {
-            Some((Placement::Whole, parts)) => Ok(parts[0].clone()),
-            Some((Placement::Cut(axis), parts)) => {
-                let mut sizes = parts[0].shape().to_vec();
-                sizes[*axis] *= self.ranks;
-                assembled(parts, &sizes, *axis).map_err(|problem| self.wrong(var, 0, problem))
-            }
-            Some((Placement::Flat, parts)) => {
-                let shape = self.graph().shape(var);
-                let mut sizes = Vec::with_capacity(shape.axes.len());
-                for axis in &shape.axes {
-                    let size = to_usize(&axis.size.at(self.binding)?);
-                    sizes.push(size.map_err(|problem| self.wrong(var, 0, problem))?);
-                }
-                let len = sizes.iter().product();
-                let whole = assembled(parts, &[len], 0).and_then(|whole| reshaped(&whole, &sizes));
-                whole.map_err(|problem| self.wrong(var, 0, problem))
-            }
-            Some((Placement::Partial | Placement::Chosen { .. }, _)) => Err(self.missing(var, var)),
-            None if self.graph().node(var).op.is_source() => {
-                let parts = self.read(var, var, self.of.placement(var))?;
-                Ok(parts[0].clone())
-            }
-            None => Err(self.missing(var, var)),
-        }
+    fn together(&mut self, var: Var) -> Result<Value<T>, PartitionError> {
+        let layout = self.of.results.get(&var).ok_or_else(|| self.missing(var, var))?;
+        let parts = self.read(var, var, layout)?;
+        self.given.iter_mut().zip(&parts).for_each(|(given, part)| *given += bytes_of(part));
+        let whole = self.mesh.whole(parts, layout, &self.sizes(var)?);
+        whole.map_err(|problem| self.wrong(var, 0, problem))
+    }
+
+    /// Bytes of the reals that each rank holds at the end, as they were made.
+    fn held(&self) -> BTreeMap<Var, Vec<u64>> {
+        let own = self.values.iter().filter(|((var, layout), parts)| {
+            let node = self.graph().node(*var);
+            let real = parts.iter().all(|part| part.real().is_some());
+            real && node.repeat.is_none() && !node.op.is_source() && self.of.layout(*var) == *layout
+        });
+        own.map(|((var, _), parts)| (*var, parts.iter().map(bytes_of).collect())).collect()
     }
 
     /// Bytes of the parameters that each rank holds.
@@ -481,12 +609,9 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
             let Op::Source(Source::Param { .. }) = &node.op else { continue };
             let paths = self.graph().instances(node, self.binding);
             for path in paths.map_err(|problem| self.wrong(var, 0, problem))? {
-                let parts = self.source(node, self.of.placement(var), &path)?;
+                let parts = self.source(node, &self.of.layout(var), &path)?;
                 for (held, part) in held.iter_mut().zip(&parts) {
-                    *held += match part {
-                        Value::Real(t) => size_of_val(t.data()) as u64,
-                        Value::Index(t) => size_of_val(t.data()) as u64,
-                    };
+                    *held += bytes_of(part);
                 }
             }
         }
@@ -507,61 +632,14 @@ fn op(path: &str, rank: usize, problem: OpError) -> PartitionError {
     PartitionError::Op { path: path.to_owned(), rank, problem }
 }
 
-/// Queries of a rank stand behind those of the ranks before it.
-fn shift<T>(attention: &mut Attention, made: Placement, rank: usize, queries: &Value<T>) {
-    let Some(query) = queries.shape().len().checked_sub(3) else { return };
-    if made == Placement::Cut(query)
-        && let Some(offset) = &mut attention.mask.offset
-    {
-        let before = rank * queries.shape()[query];
-        *offset = &*offset + &opledger_dims::Poly::from(before as u64);
-    }
-}
+/// Operands of the gradients of experts' weights: the ids of rows, and one of the two that are multiplied.
+const EXPERTS_OUTER_IDS: usize = 1;
+const EXPERTS_OUTER_ROWS: usize = 0;
 
-/// Ids among the rows that a rank has, and which of them are none of its rows.
-fn local_ids<T>(
-    ids: &Value<T>,
-    held: usize,
-    rank: usize,
-) -> Result<(Value<T>, Vec<bool>), OpError> {
-    let ids = ids.index().ok_or(OpError::Operand(1))?;
-    let own = |id: &i64| id - (rank * held) as i64;
-    let foreign = |id: &i64| !(0..held as i64).contains(&own(id));
-    let local = ids.map(|id| if foreign(id) { 0 } else { own(id) });
-    Ok((Value::Index(local), ids.data().iter().map(foreign).collect()))
-}
-
-/// A value whose rows of foreign ids are zeros.
-fn without<T: Scalar>(value: &Value<T>, foreign: &[bool]) -> Result<Value<T>, OpError> {
-    let tensor = value.real().ok_or(OpError::Operand(0))?;
-    let width = tensor.len() / foreign.len().max(1);
-    let mut data = tensor.data().to_vec();
-    for (row, _) in foreign.iter().enumerate().filter(|(_, foreign)| **foreign) {
-        data[row * width..(row + 1) * width].fill(T::from_f64(0.0));
-    }
-    Ok(Value::Real(Tensor::new(tensor.shape(), data)?))
-}
-
-/// The slice of an iteration.
-fn slice<T: Scalar>(stack: &Value<T>, iteration: usize) -> Result<Value<T>, OpError> {
-    let (first, rest) = stack.shape().split_first().ok_or(OpError::Operand(0))?;
-    let mut pieces = cut_value(stack, 0, *first)?;
-    if iteration >= pieces.len() {
-        return Err(OpError::Operand(0));
-    }
-    reshaped(&pieces.swap_remove(iteration), rest)
-}
-
-/// What iterations gave, side by side along a first axis.
-fn stacked<T: Scalar>(all: &[&Value<T>]) -> Result<Value<T>, OpError> {
-    let mut sizes = vec![all.len()];
-    sizes.extend(all.first().into_iter().flat_map(|value| value.shape()));
-    let whole: Vec<i64> =
-        all.iter().filter_map(|v| v.index()).flat_map(|t| t.data()).copied().collect();
-    if let Some(Value::Index(_)) = all.first() {
-        return Ok(Value::Index(Tensor::new(&sizes, whole)?));
-    }
-    let data: Vec<T> =
-        all.iter().filter_map(|v| v.real()).flat_map(|t| t.data()).copied().collect();
-    Ok(Tensor::new(&sizes, data)?.into())
+/// A value over a wire between two stages.
+fn passed<T: Scalar>(wire: &mut impl Wire, value: &Value<T>) -> Result<Value<T>, OpError> {
+    Ok(match value {
+        Value::Real(t) => Value::Real(Tensor::new(t.shape(), wire.send(0, 1, t.data()))?),
+        Value::Index(t) => Value::Index(Tensor::new(t.shape(), wire.send(0, 1, t.data()))?),
+    })
 }

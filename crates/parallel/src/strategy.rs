@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use opledger_dims::Poly;
 use opledger_ir::ops::Source;
-use opledger_ir::{Graph, Kind, Op, Role, SizeRole, Var};
+use opledger_ir::{Graph, Kind, Op, Phase, Role, SizeRole, Var};
 
 use crate::error::PartitionError;
 use crate::threads::{Threads, contracted, heads, is_param};
@@ -38,6 +38,15 @@ pub enum Zero {
     /// Parameters too (stage 3): they are gathered where they are read, in the forward and in the backward
     /// pass.
     Parameters,
+}
+
+/// An axis of a mesh of ranks: in which way it cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MeshAxis {
+    /// What is cut along it.
+    pub strategy: Strategy,
+    /// How many ranks it has.
+    pub ranks: u64,
 }
 
 /// The axes at which sources are cut.
@@ -96,7 +105,17 @@ impl Strategy {
             Strategy::Context => {
                 seeds.tokens(graph, threads);
                 if seeds.cut.is_empty() {
-                    return nothing("there is no attention, whose tokens could be cut");
+                    let steps = graph.nodes().iter().any(|node| node.phase == Phase::Backward);
+                    let attends = graph.nodes().iter().any(|node| heads(graph, node).is_some());
+                    return nothing(match (steps, attends) {
+                        (true, _) => {
+                            "tokens are cut of a forward pass, and this is a training step"
+                        }
+                        (false, true) => {
+                            "no input has the tokens of attention, as where they are patches of an image"
+                        }
+                        (false, false) => "there is no attention, whose tokens could be cut",
+                    });
                 }
             }
             Strategy::Data(_) => {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use opledger_dims::Symbol;
-use opledger_ir::ops::{Rearrange, Source};
+use opledger_ir::ops::{Rearrange, Reduce, Source};
 use opledger_ir::{Graph, Node, Op, Operation, Phase, Role, Var};
 
 /// Every axis of every value, by the thread it belongs to.
@@ -194,6 +194,8 @@ impl Threads {
         let along = along(graph, node);
         let pairs = contracted(graph, node);
         let of_heads = heads(graph, node);
+        // A gradient's sum over places is finished among ranks, whoever has which.
+        let adds = node.phase == Phase::Backward && matches!(node.op, Op::Reduce(Reduce::Sum(_)));
         for (operand, var) in node.inputs.iter().enumerate() {
             let is_param = is_param(graph, *var);
             for axis in 0..graph.shape(*var).axes.len() {
@@ -206,7 +208,7 @@ impl Threads {
                     met.summed |= summed && is_param;
                     met.made |= runs && is_param && !pairs.is_empty();
                     met.looked_up |= looked_up;
-                    met.mixed |= !(summed || head || runs || looked_up);
+                    met.mixed |= !(summed || head || runs || looked_up || adds);
                 });
             }
         }

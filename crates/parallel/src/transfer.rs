@@ -3,7 +3,7 @@
 use opledger_dims::Poly;
 use opledger_ir::Var;
 
-use crate::placement::Placement;
+use crate::placement::{Layout, Placement};
 
 /// What ranks do together with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,14 +50,18 @@ impl Collective {
     }
 }
 
-/// A value that is brought to lie in another way, before a node that reads it.
+/// A value that is brought to lie in another way along an axis of the mesh, before a node that reads it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transfer {
     /// The value.
     pub value: Var,
-    /// How it lies.
-    pub from: Placement,
-    /// How it is to lie.
+    /// Along which axis of the mesh.
+    pub along: usize,
+    /// How many ranks that axis has.
+    pub ranks: u64,
+    /// How it lies, along all axes.
+    pub lies: Layout,
+    /// How it is to lie along this one.
     pub to: Placement,
     /// What the ranks do together; nothing where each has what it needs.
     pub collective: Option<Collective>,
@@ -65,13 +69,18 @@ pub struct Transfer {
     pub before: usize,
     /// How often, in all iterations.
     pub times: Poly,
-    /// Bytes of the whole value.
+    /// Bytes of what the ranks along this axis have together.
     pub bytes: Poly,
 }
 
 impl Transfer {
+    /// How it lies along the axis.
+    pub fn from(&self) -> Placement {
+        self.lies[self.along]
+    }
+
     /// Bytes that one rank sends each time.
-    pub fn sent(&self, ranks: u64) -> Poly {
-        self.collective.map_or_else(Poly::zero, |collective| collective.sent(&self.bytes, ranks))
+    pub fn sent(&self) -> Poly {
+        self.collective.map_or_else(Poly::zero, |own| own.sent(&self.bytes, self.ranks))
     }
 }

@@ -2,7 +2,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::Source;
-use opledger_ir::{Elem, Node, Op, Operation, Phase, Storage};
+use opledger_ir::{Kind, Node, Op, Operation, Phase};
 
 use super::{Training, kept_for_gradients};
 
@@ -24,7 +24,7 @@ impl Training<'_> {
 
     /// Elements of the parameters that have a gradient.
     pub(crate) fn trained_formula(&self) -> Poly {
-        self.gradients.iter().map(|(parameter, _)| self.elements(self.graph.node(*parameter))).sum()
+        self.gradients.iter().map(|own| self.elements(self.graph.node(own.parameter))).sum()
     }
 
     /// Elements of the optimiser's state.
@@ -40,16 +40,14 @@ impl Training<'_> {
 
     /// What is kept for gradients: elements of the type that is asked for, and bytes of all else.
     pub(crate) fn kept_formulas(&self) -> [Poly; 2] {
-        // No model asks for this one by itself.
-        let asked = Elem::F16;
-        let stored = self.graph.stored(Storage::uniform(asked));
         let (mut elements, mut bytes) = (Poly::zero(), Poly::zero());
         for var in kept_for_gradients(&self.graph) {
-            let own = stored.shape(var);
-            if own.elem == asked {
-                elements += own.elements();
-            } else {
-                bytes += own.elements() * Poly::from((own.elem.bits() / 8) as i64);
+            let own = self.graph.shape(var);
+            match own.elem.kind() {
+                Kind::Real => elements += own.elements(),
+                Kind::Whole => {
+                    bytes += own.elements() * Poly::from((own.elem.bits() / 8) as i64);
+                }
             }
         }
         [elements, bytes]

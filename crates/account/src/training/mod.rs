@@ -8,7 +8,7 @@ mod six;
 
 use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity};
 use opledger_grad::{
-    Accumulate, Loss, Recompute, Recorded, RecordedFor, TrainingStep, Update, Updated,
+    Accumulate, Gradient, Loss, Recompute, Recorded, RecordedFor, TrainingStep, Update, Updated,
 };
 use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
@@ -44,11 +44,10 @@ pub struct Training<'m> {
     result: String,
     step: TrainingStep,
     graph: Graph,
-    /// Which value is the gradient of which parameter.
-    gradients: Vec<(Var, Var)>,
+    gradients: Vec<Gradient>,
     updated: Vec<Updated>,
     /// What the loss is called.
-    lost: Option<&'static str>,
+    lost: Option<String>,
     /// What each node is for.
     origins: Vec<Option<RecordedFor>>,
     /// The batches before, whose gradients are added to those of the last.
@@ -59,7 +58,7 @@ pub struct Training<'m> {
 #[derive(Clone, Debug)]
 struct EarlierBatches {
     graph: Graph,
-    gradients: Vec<(Var, Var)>,
+    gradients: Vec<Gradient>,
     times: u32,
 }
 
@@ -157,8 +156,13 @@ impl Training<'_> {
     /// The graphs of a step in their order, each with how often it runs: the batches whose gradients are added,
     /// and the last one, which changes parameters.
     pub fn graphs(&self) -> impl Iterator<Item = (&Graph, u32)> {
-        let earlier = self.earlier.iter().map(|batches| (&batches.graph, batches.times));
-        earlier.chain([(&self.graph, 1)])
+        self.passes().map(|(graph, _, times)| (graph, times))
+    }
+
+    /// The same, each with its gradients.
+    pub fn passes(&self) -> impl Iterator<Item = (&Graph, &[Gradient], u32)> {
+        let earlier = self.earlier.iter().map(|of| (&of.graph, &of.gradients[..], of.times));
+        earlier.chain([(&self.graph, &self.gradients[..], 1)])
     }
 
     /// The same step with something else computed again.
@@ -212,8 +216,8 @@ impl Training<'_> {
     }
 
     /// The result that is the loss, by name; none where the gradient of a result is given.
-    pub fn loss(&self) -> Option<&'static str> {
-        self.lost
+    pub fn loss(&self) -> Option<&str> {
+        self.lost.as_deref()
     }
 
     /// What is done with the gradients.
@@ -224,6 +228,11 @@ impl Training<'_> {
     /// What the step changes: parameters and the state of the optimiser.
     pub fn updated(&self) -> &[Updated] {
         &self.updated
+    }
+
+    /// The gradients that the last batch computes.
+    pub(crate) fn gradients(&self) -> &[Gradient] {
+        &self.gradients
     }
 
     /// The sizes of the step, those of the model and those that follow from them.
@@ -310,8 +319,7 @@ impl Training<'_> {
     /// From 6·N·T to the step, over all batches.
     fn terms(&self, sizes: &Binding, tokens: &Integer) -> Result<Vec<TrainingTerm>, EvalError> {
         let mut terms: Vec<TrainingTerm> = Vec::new();
-        let earlier = self.earlier.iter().map(|of| (&of.graph, &of.gradients, of.times));
-        for (graph, gradients, times) in earlier.chain([(&self.graph, &self.gradients, 1)]) {
+        for (graph, gradients, times) in self.passes() {
             for TrainingTerm { reason, flops } in six::terms(graph, gradients, sizes, tokens)? {
                 let flops = flops * times;
                 match terms.iter_mut().find(|term| term.reason == reason) {
@@ -325,8 +333,8 @@ impl Training<'_> {
 
     /// How many parameters have a gradient.
     fn trained(&self, sizes: &Binding) -> Result<Integer, EvalError> {
-        let each = self.gradients.iter().map(|(parameter, _)| {
-            let node = self.graph.node(*parameter);
+        let each = self.gradients.iter().map(|own| {
+            let node = self.graph.node(own.parameter);
             (node.shape.elements() * self.graph.multiplicity(node)).at(sizes)
         });
         each.sum()
@@ -367,8 +375,8 @@ impl Training<'_> {
         };
         let each = |node: &Node| (node.shape.elements() * self.graph.multiplicity(node)).at(sizes);
         let mut gradients = Integer::default();
-        for (parameter, _) in &self.gradients {
-            let node = self.graph.node(*parameter);
+        for gradient in &self.gradients {
+            let node = self.graph.node(gradient.parameter);
             gradients += bytes(each(node)?, type_of(node));
         }
         // The state of a parameter follows it.
@@ -439,19 +447,34 @@ impl Default for TrainingSizes {
     }
 }
 
-/// The buffers that the forward pass fills and gradients read.
-fn kept_for_gradients(graph: &Graph) -> Vec<Var> {
+/// What gradients read of the forward pass, parameters and tables of constants aside: what it computes, and what
+/// it is given.
+pub(crate) fn kept_for_gradients(graph: &Graph) -> Vec<Var> {
     let forward = |node: &Node| node.phase == Phase::Forward;
     let readers = graph.nodes().iter().filter(|node| !forward(node));
     let read = readers.flat_map(|node| node.inputs.iter().copied());
     let mut kept: Vec<Var> = read
         .filter(|var| forward(graph.node(*var)))
         .map(|var| buffer(graph, var))
-        .filter(|var| !graph.node(*var).op.is_source())
+        .filter(|var| {
+            let Op::Source(source) = &graph.node(*var).op else { return true };
+            is_given(source)
+        })
         .collect();
     kept.sort();
     kept.dedup();
     kept
+}
+
+/// Whether a source is given to each run.
+fn is_given(source: &Source) -> bool {
+    match source {
+        Source::Input { .. }
+        | Source::Ids { .. }
+        | Source::Whole { .. }
+        | Source::Visible { .. } => true,
+        Source::Buffer { .. } | Source::Known { .. } | Source::Param { .. } => false,
+    }
 }
 
 /// The value whose buffer a value is; the stacks of a repetition are buffers of their own.

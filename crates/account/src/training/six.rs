@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, EvalError, Integer, Poly};
+use opledger_grad::Gradient;
 use opledger_ir::ops::{Arithmetic, ArithmeticKind, Source};
 use opledger_ir::{Graph, Op, Phase, Role, Var};
 use opledger_report::TrainingTerm;
@@ -20,7 +21,7 @@ struct Use {
 /// 6·N·T and what is to be added to it, all of which is what the step multiplies, twice.
 pub(super) fn terms(
     graph: &Graph,
-    gradients: &[(Var, Var)],
+    gradients: &[Gradient],
     sizes: &Binding,
     tokens: &Integer,
 ) -> Result<Vec<TrainingTerm>, EvalError> {
@@ -111,13 +112,13 @@ fn parameter(graph: &Graph, mut var: Var) -> Option<Var> {
 /// The products that gradients of parameters are sums of, with their parameters.
 fn made_by_products(
     graph: &Graph,
-    gradients: &[(Var, Var)],
+    gradients: &[Gradient],
     sizes: &Binding,
 ) -> Result<BTreeMap<Var, Var>, EvalError> {
     let mut made = BTreeMap::new();
-    for (of, gradient) in gradients {
+    for Gradient { parameter: of, value, .. } in gradients {
         let elements = graph.shape(*of).elements().at(sizes)?;
-        let (mut next, mut seen) = (vec![*gradient], BTreeSet::new());
+        let (mut next, mut seen) = (vec![*value], BTreeSet::new());
         while let Some(var) = next.pop() {
             let node = graph.node(var);
             if !seen.insert(var) || node.phase != Phase::Backward {

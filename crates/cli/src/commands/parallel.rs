@@ -3,7 +3,7 @@
 use opledger_account::Cutting;
 use opledger_ir::SizeRole;
 use opledger_models::Request;
-use opledger_parallel::{Strategy, Zero};
+use opledger_parallel::{MeshAxis, Strategy, Zero};
 
 use crate::args::ParallelArgs;
 use crate::failure::Failure;
@@ -18,20 +18,14 @@ pub(crate) fn execute(args: &ParallelArgs) -> Result<(), Failure> {
         return Err(Failure::NoItems { ranks, items: items.clone() });
     }
     let elem = args.dtype.unwrap_or(model.storage());
-    let record = match args.stages {
-        Some(stages) => model.cut_into_stages(stages, elem, &sizes)?,
-        None => {
-            let (ranks, strategy) = args.cut();
-            let step = args.step || args.data.is_some();
-            model.cut_among(Cutting { ranks, strategy, step, elem }, &sizes)?
-        }
-    };
+    let (mesh, stages, step) = (args.mesh(), args.stages, args.step || args.data.is_some());
+    let record = model.cut_among(&Cutting { mesh, stages, step, elem }, &sizes)?;
     output::show_noted(&record, &notes::about(&model, model.sizes()), args.format)
 }
 
 impl ParallelArgs {
-    /// Among how many ranks, and how.
-    fn cut(&self) -> (u64, Strategy) {
+    /// In which ways, each among how many ranks: those that cut heads stand next to each other.
+    fn mesh(&self) -> Vec<MeshAxis> {
         let tensor = Strategy::Tensor { sequence: self.sequence, vocabulary: self.vocabulary };
         let zero = match self.zero.unwrap_or_default() {
             0 => Zero::None,
@@ -39,13 +33,12 @@ impl ParallelArgs {
             _ => Zero::Parameters,
         };
         let ways = [
-            (self.tensor, tensor),
+            (self.data, Strategy::Data(zero)),
             (self.experts, Strategy::Experts),
             (self.context, Strategy::Context),
-            (self.data, Strategy::Data(zero)),
+            (self.tensor, tensor),
         ];
-        let asked = ways.into_iter().find_map(|(ranks, strategy)| Some((ranks?, strategy)));
-        // One of them is asked for: the command line says so.
-        asked.unwrap_or((0, tensor))
+        let asked = ways.into_iter();
+        asked.filter_map(|(ranks, strategy)| Some(MeshAxis { strategy, ranks: ranks? })).collect()
     }
 }

@@ -12,6 +12,7 @@ const PARTS: &[&str] = &[
     "experts",
     "shared experts",
     "maps around experts",
+    "maps around words",
     "head of words",
     "table of words",
     "table of positions",

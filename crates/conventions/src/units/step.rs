@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Counts};
-use opledger_ir::{Graph, Module, ModuleClass, Op, Part, Phase, Var};
+use opledger_ir::{Graph, Loop, Module, ModuleClass, Op, Part, Phase, Var};
 
 use super::gradient::Iteration;
 use super::lowering::Lowering;
@@ -61,12 +61,15 @@ impl StepUnits {
         let (mut reached, mut again, mut dropped) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut beside: BTreeMap<Phase, usize> = BTreeMap::new();
+        let mut computed_again: BTreeSet<Var> = BTreeSet::new();
         let lowering = Lowering::new(step, binding, dialect, Iteration::Later);
         for (node, of) in
             step.nodes().iter().zip(nodes.iter().copied().chain(std::iter::repeat(None)))
         {
             let cost = step.node_cost(node);
             let home = of.and_then(|of| homes.get(&of.given).copied());
+            computed_again
+                .extend(of.filter(|_| node.phase == Phase::Recomputation).map(|of| of.given));
             if let Some(home) = home.filter(|_| node.phase == Phase::Backward) {
                 reached.insert(home);
             }
@@ -105,6 +108,17 @@ impl StepUnits {
                 }
                 add(&mut units.units[at].counts, share, counts);
             }
+        }
+        // A layer runs in its order until it has all that gradients read: what stands before that does too. Of
+        // mixtures the graph says no order, that of shared experts and the others being the library's.
+        let mixes = |body: &&Loop| {
+            model.nodes()[body.body.clone()].iter().any(|node| matches!(node.op, Op::Experts(_)))
+        };
+        for body in model.loops().iter().filter(|body| !mixes(body)) {
+            let inside = |var: &Var| body.body.contains(&var.index());
+            let Some(last) = computed_again.iter().rfind(|var| inside(var)) else { continue };
+            let before = homes.iter().filter(|(var, _)| inside(var) && *var < last);
+            again.extend(before.map(|(_, at)| *at));
         }
         // A first run stands before the others, whose nodes it shares.
         for (at, unit) in units.units.iter().enumerate().filter(|(_, unit)| unit.nodes.is_empty()) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use opledger_ir::ops::Rearrange;
-use opledger_ir::{Axis, Graph, Op, Phase, Role, Var};
+use opledger_ir::{Axis, Graph, Node, Op, Phase, Role, Var};
 
 /// The matrix that a parameter is to the products that read it.
 pub(super) struct Sides {
@@ -18,28 +18,17 @@ pub(super) struct Sides {
 pub(super) fn multiplied(g: &Graph, parameter: Var) -> Option<Sides> {
     let axes = &g.shape(parameter).axes;
     let mut found: Option<Vec<Axis>> = None;
-    let mut values = vec![parameter];
-    while let Some(value) = values.pop() {
-        let readers = g.vars().filter(|var| {
-            let node = g.node(*var);
-            node.phase == Phase::Forward && node.inputs.contains(&value)
-        });
-        for reader in readers {
-            let node = g.node(reader);
-            if let Op::Rearrange(Rearrange::Permute { .. }) = node.op {
-                values.push(reader);
-                continue;
-            }
-            let Op::Einsum(op) = &node.op else { return None };
-            let summed = |axis: &&Axis| op.summed_axes().any(|name| *name == axis.name);
-            let both = |axis: &Axis| op.lhs.contains(&axis.name) && op.rhs.contains(&axis.name);
-            let columns: Vec<Axis> = axes.iter().filter(summed).cloned().collect();
-            let alone = axes.iter().all(|axis| columns.contains(axis) || !both(axis));
-            if !alone || found.as_ref().is_some_and(|found| *found != columns) {
-                return None;
-            }
-            found = Some(columns);
+    let permutes = |op: &Op| matches!(op, Op::Rearrange(Rearrange::Permute { .. }));
+    for node in readers(g, parameter, permutes) {
+        let Op::Einsum(op) = &node.op else { return None };
+        let summed = |axis: &&Axis| op.summed_axes().any(|name| *name == axis.name);
+        let both = |axis: &Axis| op.lhs.contains(&axis.name) && op.rhs.contains(&axis.name);
+        let columns: Vec<Axis> = axes.iter().filter(summed).cloned().collect();
+        let alone = axes.iter().all(|axis| columns.contains(axis) || !both(axis));
+        if !alone || found.as_ref().is_some_and(|found| *found != columns) {
+            return None;
         }
+        found = Some(columns);
     }
     let columns = found.filter(|columns| !columns.is_empty())?;
     let rows: Vec<Axis> = axes.iter().filter(|axis| !columns.contains(axis)).cloned().collect();
@@ -48,22 +37,24 @@ pub(super) fn multiplied(g: &Graph, parameter: Var) -> Option<Sides> {
 
 /// Whether a parameter is a bias, or the gain or shift of a norm, wherever it is read.
 pub(super) fn shifts(g: &Graph, parameter: Var) -> bool {
-    let mut values = vec![parameter];
+    let own = |node: &Node| node.role == Some(Role::Bias) || matches!(node.op, Op::Norm(_));
+    readers(g, parameter, |op| matches!(op, Op::Rearrange(_))).into_iter().all(own)
+}
+
+/// The nodes of the forward pass that read a parameter, also where it was moved first.
+fn readers(g: &Graph, parameter: Var, moves: impl Fn(&Op) -> bool) -> Vec<&Node> {
+    let (mut readers, mut values) = (Vec::new(), vec![parameter]);
     while let Some(value) = values.pop() {
-        let readers = g.vars().filter(|var| {
-            let node = g.node(*var);
-            node.phase == Phase::Forward && node.inputs.contains(&value)
-        });
-        for reader in readers {
-            let node = g.node(reader);
-            if matches!(node.op, Op::Rearrange(_)) {
-                values.push(reader);
-            } else if node.role != Some(Role::Bias) && !matches!(node.op, Op::Norm(_)) {
-                return false;
+        for (var, node) in g.vars().zip(g.nodes()) {
+            let reads = node.phase == Phase::Forward && node.inputs.contains(&value);
+            match (reads, moves(&node.op)) {
+                (true, true) => values.push(var),
+                (true, false) => readers.push(node),
+                (false, _) => {}
             }
         }
     }
-    true
+    readers
 }
 
 /// The parameters that a result is made with: those of products with no product behind them.

@@ -315,7 +315,7 @@ fn one(
     let after = g.arithmetic("", ArithmeticKind::Sub, stays, step)?;
     let mut updated = Vec::with_capacity(1 + kept.len());
     let mut note = |source: Var, after: Var, result: String| {
-        g.output(&result, after);
+        let result = crate::told(g, result, after);
         updated.push(Updated { source, result });
     };
     note(parameter, after, format!("updated.{path}"));

@@ -1,11 +1,13 @@
 //! Gradients against differences of what the graph computes, and the theorem on the graph of the step.
 
 use opledger_dims::{Binding, Counted, Scalar};
-use opledger_grad::{Loss, Recompute, TrainingStep, backward};
+use opledger_grad::{Loss, Recompute, TrainingStep};
 use opledger_interp::{Feeds, Oracle, Prepared, Quiet, prove};
 use opledger_ir::ops::Source;
 use opledger_ir::{Axis, Graph, GraphError, Kind, Op, Var};
 use opledger_tensor::{Distribution, Tensor};
+
+use crate::dual::{direction, slopes};
 
 pub(crate) type Made = Result<Var, GraphError>;
 
@@ -43,17 +45,22 @@ pub(crate) fn values(g: &Graph, sizes: &Binding, seed: u64) -> Vec<(String, Tens
     each.collect()
 }
 
+/// A graph with those of the values that it takes.
+pub(crate) fn prepared(g: &Graph, sizes: &Binding, values: &[(String, Tensor<f32>)]) -> Prepared {
+    let own: Vec<String> =
+        g.nodes().iter().flat_map(|node| g.instances(node, sizes).unwrap()).collect();
+    let given = values.iter().filter(|(path, _)| own.contains(path));
+    let feeds =
+        given.fold(Feeds::seeded(1), |feeds, (path, value)| feeds.with(path, value.clone()));
+    Prepared::new(g, sizes, &feeds).unwrap()
+}
+
 pub(crate) fn run(
     g: &Graph,
     sizes: &Binding,
     values: &[(String, Tensor<f32>)],
 ) -> Vec<(String, Vec<f64>)> {
-    let feeds = Feeds::seeded(1);
-    let own: Vec<String> =
-        g.nodes().iter().flat_map(|node| g.instances(node, sizes).unwrap()).collect();
-    let given = values.iter().filter(|(path, _)| own.contains(path));
-    let feeds = given.fold(feeds, |feeds, (path, value)| feeds.with(path, value.clone()));
-    let prepared = Prepared::new(g, sizes, &feeds).unwrap();
+    let prepared = prepared(g, sizes, values);
     let run = prepared.run(&mut Oracle::<f64>::new(), &mut Quiet).unwrap();
     let real = |(name, value): &(String, opledger_ir::Value<Counted<f64>>)| {
         let data = value.real()?.data().iter().map(|x| x.to_f64()).collect();
@@ -68,13 +75,59 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// ⟨w, (y(p + εv) − y(p − εv)) / 2ε⟩ = ⟨gradient of p, v⟩ for each parameter p, w being the gradient of
-/// y; and every node of the gradient's graph counts what its formula says.
+/// y; the same without rounding by [`adjoint`]; and every node of the gradient's graph counts what its formula
+/// says.
 pub(crate) fn check(g: &Graph, sizes: &Binding, seed: u64) {
-    check_step(g, &backward(g, "y").unwrap(), sizes, seed);
-    for recompute in [Recompute::Selective, Recompute::Layers] {
+    for recompute in RECOMPUTED {
         let step = TrainingStep { recompute, ..TrainingStep::default() };
         check_step(g, &step.of(g, "y").unwrap(), sizes, seed);
     }
+}
+
+const RECOMPUTED: [Recompute; 3] = [Recompute::Nothing, Recompute::Selective, Recompute::Layers];
+
+/// ⟨w, J·u⟩ = ⟨Jᵀ·w, u⟩, where dual numbers through the references say J·u and the step says Jᵀ·w.
+pub(crate) fn adjoint(g: &Graph, sizes: &Binding, seed: u64) {
+    for recompute in RECOMPUTED {
+        let step = TrainingStep { recompute, ..TrainingStep::default() };
+        adjoint_step((g, "y"), &step.of(g, "y").unwrap(), sizes, seed);
+    }
+}
+
+fn adjoint_step((g, seen): (&Graph, &str), step: &Graph, sizes: &Binding, seed: u64) {
+    let names: Vec<&str> =
+        step.outputs().iter().filter_map(|(name, _)| name.strip_prefix("gradient.")).collect();
+    let mut given = values(step, sizes, seed);
+    let mut changing = Vec::new();
+    let parameters: Vec<String> = (step.nodes().iter())
+        .filter(|node| names.contains(&node.path.as_str()))
+        .flat_map(|node| step.instances(node, sizes).unwrap())
+        .collect();
+    for (path, tensor) in &mut given {
+        match parameters.contains(path) {
+            true => changing.push(tensor.clone()),
+            // An input is never taken for a parameter.
+            false => *tensor = tensor.map(|x| x + 2_f32.powi(-12)),
+        }
+    }
+    let found = run(step, sizes, &given);
+    let weights = given.iter().find(|(path, _)| path == "gradient");
+    let weights = weights.map_or_else(|| vec![1.0], |(_, w)| wide(w));
+    let forward = dot(&slopes(g, sizes, &given, (&changing, seen)), &weights);
+    let (mut backward, mut size) = (0.0, 1.0);
+    for (path, tensor) in given.iter().filter(|(path, _)| parameters.contains(path)) {
+        let (_, gradient) =
+            found.iter().find(|(name, _)| name.strip_prefix("gradient.") == Some(path)).unwrap();
+        let direction = direction(tensor);
+        backward += dot(gradient, &direction);
+        size += gradient.iter().zip(&direction).map(|(g, u)| (g * u).abs()).sum::<f64>();
+    }
+    assert!(!changing.is_empty());
+    assert!((forward - backward).abs() < 1e-11 * size, "{forward} forwards, {backward} backwards");
+}
+
+fn wide(tensor: &Tensor<f32>) -> Vec<f64> {
+    tensor.data().iter().map(|x| f64::from(*x)).collect()
 }
 
 /// The same of a loss of y: what `step` computes and `gradient.…` gives.
@@ -92,9 +145,6 @@ fn check_step(g: &Graph, step: &Graph, sizes: &Binding, seed: u64) {
         results.iter().find(|(own, _)| own == name).map(|(_, data)| data.clone()).unwrap()
     };
     let found = run(step, sizes, &given);
-    let wide = |tensor: &Tensor<f32>| -> Vec<f64> {
-        tensor.data().iter().map(|x| f64::from(*x)).collect()
-    };
     let weights = given.iter().find(|(path, _)| path == "gradient").map(|(_, w)| wide(w));
     let weights = weights.unwrap_or_else(|| vec![1.0]);
     let gradients: Vec<String> = found
@@ -121,6 +171,7 @@ fn check_step(g: &Graph, step: &Graph, sizes: &Binding, seed: u64) {
         let size = 1.0 + dot(&gradient, &gradient).sqrt();
         assert!((slope - ours).abs() < 2e-4 * size, "{name}: {slope} by differences, {ours}");
     }
+    adjoint_step((g, seen), step, sizes, seed);
     let theorem = prove(step, sizes, &Feeds::seeded(seed)).unwrap().theorem;
     assert!(theorem.holds(), "{:?}", theorem.mismatches);
 }

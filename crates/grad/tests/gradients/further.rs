@@ -345,3 +345,26 @@ fn differences_of_norms([b, h, e, n]: [usize; 4], seed: u64) {
 fn a_mean_whose_terms_cancel_is_off_by_their_rounding() {
     differences_of_norms([1, 1, 1, 3], 192);
 }
+
+/// What stands for hidden tokens, of which there may be none (`mask_token` of a masked autoencoder).
+#[test]
+fn a_sum_over_nothing_is_zero() {
+    let g = graph(|g| {
+        let x = param(g, "x", [("c", 2)])?;
+        let hidden =
+            Axis::new("n", opledger_dims::Poly::from("all") - opledger_dims::Poly::from("kept"));
+        let x = g.rearrange(x, opledger_ir::ops::Rearrange::Expand { axis: hidden })?;
+        let seen = g.input(
+            "seen",
+            ["kept", "c"].map(|name| match name {
+                "c" => Axis::from(("c", 2)),
+                other => Axis::new("n", other),
+            }),
+        )?;
+        g.concat(seen, x, "n")
+    });
+    for (all, kept) in [(3, 3), (5, 2), (4, 3)] {
+        let sizes = opledger_dims::Binding::from_iter([("all", all), ("kept", kept)]);
+        crate::differences::check(&g, &sizes, 7);
+    }
+}

@@ -273,6 +273,10 @@ impl CausalStack<'_> {
         set("l", &layers.iter().sum::<u64>().into());
         set("pos", &rows.into());
         set("last", &norm_parameters(first.norm, &c));
+        if let Some((words, _)) = &self.entering.mapped {
+            set("cw", words);
+            whole.traits.insert("narrow words");
+        }
         whole.traits.insert(match (self.head.of, self.head.tied) {
             (CausalHead::Words, true) => "tied",
             (CausalHead::Words, false) => "untied",

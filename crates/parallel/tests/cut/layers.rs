@@ -116,7 +116,7 @@ fn a_norm_over_all_heads_is_not_cut() {
         assert_eq!(cut.collectives().count(), 2);
         let lies = |path: &str| {
             let var = case.graph.vars().find(|var| case.graph.node(*var).path == path).unwrap();
-            cut.placement(var)
+            cut.layout(var)[0]
         };
         let of = |map: &str| lies(&format!("model.layers.*.self_attn.{map}.weight"));
         assert_eq!((of("q_proj"), of("k_proj")), (Placement::Whole, Placement::Whole));

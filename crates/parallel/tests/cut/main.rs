@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod kinds;
 mod layers;
+mod mesh;
 mod refused;
 mod stages;
 mod steps;
@@ -13,7 +15,7 @@ use opledger_dims::{Binding, Poly};
 use opledger_interp::{Feeds, Oracle, Prepared};
 use opledger_ir::{Elem, Graph, Storage, Value};
 use opledger_models::{Config, Request, layer};
-use opledger_parallel::{CutRun, Partition, PartitionError, Placement, Strategy};
+use opledger_parallel::{CutRun, MeshAxis, Partition, PartitionError, Placement, Strategy};
 
 /// Heads and inner width.
 const TENSOR: Strategy = Strategy::Tensor { sequence: false, vocabulary: false };
@@ -64,23 +66,33 @@ impl Case {
     /// Cuts, executes, and holds values and bytes; what one rank sends and holds.
     fn holds(&self, strategy: Strategy, ranks: u64) -> (Poly, Poly) {
         let partition = Partition::new(&self.graph, strategy, ranks).unwrap();
-        let run = self.run(&partition).unwrap();
+        self.holds_cut(&partition);
+        (partition.sent(), partition.weights())
+    }
+
+    /// Executes, and holds values and bytes.
+    fn holds_cut(&self, partition: &Partition<'_>) {
+        let run = self.run(partition).unwrap();
+        self.holds_values(&run.outputs, &format!("{:?}", partition.mesh()));
+        let miscounts = partition.miscounts(&run, &self.binding).unwrap();
+        assert_eq!(miscounts, [], "{:?}", partition.mesh());
+        let counted: u64 = run.sent.iter().map(|ranks| ranks[0]).sum();
+        assert_eq!(partition.sent_at(&self.binding).unwrap(), counted.into());
+    }
+
+    /// Holds results against those of the uncut graph.
+    fn holds_values(&self, outputs: &[(String, Value<f64>)], cut: &str) {
         let whole = Oracle::<f64>::new().run(&self.graph, &self.free(), &Feeds::seeded(7)).unwrap();
-        assert!(!run.outputs.is_empty());
-        for (name, value) in &run.outputs {
+        assert_eq!(outputs.len(), whole.outputs.len(), "{cut}");
+        for (name, value) in outputs {
             let expected = whole.output_f64(name).unwrap();
             let value = value.real().unwrap();
             assert_eq!(value.shape(), expected.shape());
             for (own, expected) in value.data().iter().zip(expected.data()) {
                 let near = (own - expected).abs() <= 1e-9 * expected.abs().max(1.0);
-                assert!(near, "{strategy:?} {ranks} {name}: {own} {expected}");
+                assert!(near, "{cut} {name}: {own} {expected}");
             }
         }
-        let miscounts = partition.miscounts(&run, &self.binding).unwrap();
-        assert_eq!(miscounts, [], "{strategy:?} {ranks}");
-        let counted: u64 = run.sent.iter().map(|ranks| ranks[0]).sum();
-        assert_eq!(partition.sent_at(&self.binding).unwrap(), counted.into());
-        (partition.sent(), partition.weights())
     }
 
     fn free(&self) -> Binding {

@@ -10,8 +10,7 @@ const ENCODER: &str = "encoder:b=2,n=4,c=8,h=2,ff=12,l=8,mask=causal,padding=tru
 /// Values are those of the uncut graph, and bytes those of the formulas, stage by stage.
 fn holds(case: &Case, stages: u64) -> Poly {
     let pipeline = Pipeline::new(&case.graph, stages).unwrap();
-    let mut wire = CountingWire::new(stages as usize);
-    let run = pipeline.run(&case.binding, &|path| case.fed(path), &mut wire).unwrap();
+    let run = pipeline.run(&case.binding, &|path| case.fed(path), CountingWire::new).unwrap();
     let whole = Oracle::<f64>::new().run(&case.graph, &case.free(), &Feeds::seeded(7)).unwrap();
     for (name, value) in &run.outputs {
         assert_eq!(value.real().unwrap().data(), whole.output_f64(name).unwrap().data(), "{name}");
@@ -19,7 +18,7 @@ fn holds(case: &Case, stages: u64) -> Poly {
     let at = |formula: Poly| u64::try_from(&formula.at(&case.binding).unwrap()).unwrap();
     let last = stages as usize - 1;
     for (stage, (sent, weights)) in run.sent.iter().zip(&run.weights).enumerate() {
-        assert_eq!(*sent, if stage == last { 0 } else { at(pipeline.sent()) }, "{stage}");
+        assert_eq!(*sent, [if stage == last { 0 } else { at(pipeline.sent()) }], "{stage}");
         assert_eq!(*weights, at(pipeline.weights(stage as u64)), "{stage}");
     }
     pipeline.sent()

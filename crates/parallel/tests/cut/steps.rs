@@ -8,7 +8,7 @@ use super::layers::{GPT2, LLAMA, MIXTRAL, RANKS};
 use super::*;
 
 /// The step of a model, of so many items and tokens; the gradient of its scores is given.
-fn step(config: &str, (items, tokens): (u64, u64)) -> Case {
+pub(crate) fn step(config: &str, (items, tokens): (u64, u64)) -> Case {
     let config = Config::parse("test", config.as_bytes()).unwrap();
     let model = config.model("test", &Request::default()).unwrap();
     let step = TrainingStep::default().of(&model.graph, "logits").unwrap();
@@ -16,7 +16,7 @@ fn step(config: &str, (items, tokens): (u64, u64)) -> Case {
 }
 
 /// All that goes round r ranks, of so many bytes.
-fn around(bytes: &Poly, times: i64, ranks: u64) -> Poly {
+pub(crate) fn around(bytes: &Poly, times: i64, ranks: u64) -> Poly {
     bytes.ratio(times * (ranks as i64 - 1), ranks as i64)
 }
 

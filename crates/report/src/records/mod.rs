@@ -57,7 +57,7 @@ pub use page::{
     FormulaId, Page, PageCache, PageCost, PageDevice, PageExpression, PageModel, PageOptimizer,
     PageProduct, PageReader, PageRecompute, PageStructure, PageTool, PageToolCount, PageTraining,
 };
-pub use parallel::{CutCollective, CutCost, FormulaValue, HeldWeights};
+pub use parallel::{CutAxis, CutCollective, CutCost, FormulaValue, HeldBytes, HeldWeights};
 pub use saved::{SavedCost, SavedModule};
 pub use saved_count::written_by;
 pub use side_by_side::SideBySide;

@@ -14,10 +14,12 @@ pub struct CutCost {
     /// The sizes that were given.
     #[serde(serialize_with = "json::binding")]
     pub binding: Binding,
-    /// What is cut.
-    pub strategy: &'static str,
+    /// What is cut, in words.
+    pub strategy: String,
     /// Among how many ranks.
     pub ranks: u64,
+    /// The axes of their mesh.
+    pub mesh: Vec<CutAxis>,
     /// Whether it is a training step, forward and backward.
     pub step: bool,
     /// The type of weights and computed values.
@@ -28,10 +30,32 @@ pub struct CutCost {
     pub sent: FormulaValue,
     /// Bytes of the parameters that ranks hold.
     pub weights: Vec<HeldWeights>,
+    /// What else one rank holds, of a training step.
+    pub held: Vec<HeldBytes>,
     /// Bytes of all parameters.
     pub whole_weights: FormulaValue,
     /// What sizes follow from others.
     pub definitions: Vec<String>,
+}
+
+/// An axis of a mesh of ranks.
+#[derive(Clone, Debug, Serialize)]
+pub struct CutAxis {
+    /// What is cut along it.
+    pub strategy: &'static str,
+    /// How many ranks it has.
+    pub ranks: u64,
+    /// Bytes that one rank sends along it in a run.
+    pub sent: FormulaValue,
+}
+
+/// Bytes that a rank holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct HeldBytes {
+    /// Of what.
+    pub what: &'static str,
+    /// How many.
+    pub bytes: FormulaValue,
 }
 
 /// What ranks do together with one value.
@@ -39,6 +63,8 @@ pub struct CutCost {
 pub struct CutCollective {
     /// The value: the path of what makes it.
     pub path: String,
+    /// Among which ranks: those of an axis of the mesh.
+    pub among: &'static str,
     /// What they do, such as `all-reduce`.
     pub collective: &'static str,
     /// How buffers go round.
@@ -78,16 +104,18 @@ impl FormulaValue {
 }
 
 impl CutCollective {
-    fn row(&self) -> Row {
-        Row::new([
-            self.path.as_str().into(),
+    /// Among which ranks is told where there are several ways.
+    fn row(&self, several: bool) -> Row {
+        let rest = [
             self.collective.into(),
             self.algorithm.into(),
             self.shape.as_str().into(),
             self.times.cell(),
             self.sent.formula.cell(),
             self.sent.value.as_ref().map_or_else(|| Cell::from("–"), Amount::cell),
-        ])
+        ];
+        let among = several.then(|| Cell::from(self.among));
+        Row::new([self.path.as_str().into()].into_iter().chain(among).chain(rest))
     }
 }
 
@@ -95,7 +123,12 @@ impl Record for CutCost {
     fn document(&self) -> Document {
         let held =
             self.weights.iter().map(|held| (format!("parameters of {}", held.of), &held.bytes));
-        let totals = std::iter::once(("one rank sends".to_owned(), &self.sent)).chain(held);
+        let several = self.mesh.len() > 1;
+        let along = self.mesh.iter().filter(|_| several);
+        let along = along.map(|axis| (format!("of that {} parallel", axis.strategy), &axis.sent));
+        let also = self.held.iter().map(|own| (own.what.to_owned(), &own.bytes));
+        let totals = std::iter::once(("one rank sends".to_owned(), &self.sent));
+        let totals = totals.chain(along).chain(held).chain(also);
         let totals = totals.chain([("parameters of the model".to_owned(), &self.whole_weights)]);
         let total = |(name, total): (String, &FormulaValue)| {
             let value = total.value.as_ref().map_or_else(|| Cell::from("–"), Amount::cell);
@@ -111,9 +144,11 @@ impl Record for CutCost {
             self.dtype
         );
         let of = if self.step { "a training step" } else { "a forward pass" };
+        let ranks: Vec<String> = self.mesh.iter().map(|axis| axis.ranks.to_string()).collect();
+        let ranks = ranks.join(" × ");
         let mut blocks = vec![
             Block::Title(title(&self.model, &self.binding)),
-            Block::Lines(vec![format!("{} parallel, {} ranks, {of}", self.strategy, self.ranks)]),
+            Block::Lines(vec![format!("{} parallel, {ranks} ranks, {of}", self.strategy)]),
             Block::Table(self.rows()),
             Block::Table(totals),
         ];
@@ -127,8 +162,8 @@ impl Record for CutCost {
     }
 
     fn rows(&self) -> Table {
-        let columns = vec![
-            Column::name("value"),
+        let several = self.mesh.len() > 1;
+        let rest = [
             Column::word("collective"),
             Column::word("by"),
             Column::text("of"),
@@ -136,6 +171,9 @@ impl Record for CutCost {
             Column::text("sent"),
             Column::number("bytes"),
         ];
-        Table { columns, rows: self.collectives.iter().map(CutCollective::row).collect() }
+        let among = several.then(|| Column::word("among"));
+        let columns = [Column::name("value")].into_iter().chain(among).chain(rest).collect();
+        let rows = self.collectives.iter().map(|own| own.row(several)).collect();
+        Table { columns, rows }
     }
 }
