@@ -149,7 +149,7 @@ fn to_digits(count: Integer, digits: u32) -> Integer {
     let (ten, mut unit) = (Integer::from(10), Integer::from(1));
     let most = (0..digits).fold(Integer::from(1), |all, _| all * &ten);
     while &count / &unit >= most {
-        unit = unit * &ten;
+        unit *= &ten;
     }
     let (below, rest) = (&count / &unit, &count % &unit * 2u32);
     let is_odd = &below % 2u32 == 1.into();

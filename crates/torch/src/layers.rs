@@ -14,13 +14,16 @@ pub(crate) struct Types<'t> {
     pub(crate) computed: Vec<Option<Elem>>,
 }
 
+/// A graph, what is observed of it, and the types of what its nodes compute.
+type Layered = (Graph, Vec<Observation>, Vec<Option<Elem>>);
+
 /// The graph with equal layers recorded once, where what is observed of them and the types of their
 /// values are equal as well; and the types of what its nodes compute.
 pub(crate) fn once(
     graph: Graph,
     observations: Vec<Observation>,
     Types { given, computed }: Types<'_>,
-) -> Result<(Graph, Vec<Observation>, Vec<Option<Elem>>), GraphError> {
+) -> Result<Layered, GraphError> {
     let Some(rerolled) = graph.rerolled()? else { return Ok((graph, observations, computed)) };
     let equal = alike(&rerolled, &observations)
         && fit(&rerolled.graph, given)

@@ -210,6 +210,8 @@ fn slice(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     let length = call.size_of(own, 0, dim)?;
     let step = call.int("step", 1);
     if step == 1 {
+        // More from the end than there are is all of it.
+        let start = if length == sizes[dim] { Poly::zero() } else { start };
         return cut(own, value, dim, &start, &length);
     }
     let step = Poly::from(step);
