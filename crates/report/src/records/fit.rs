@@ -101,7 +101,9 @@ impl Fitted {
             reading.into(),
             match self.by {
                 FittedBy::Nothing => Cell::from("any number"),
-                FittedBy::Memory | FittedBy::Positions(_) => self.tokens.cell(),
+                FittedBy::Memory | FittedBy::Positions(_) | FittedBy::Condition(_) => {
+                    self.tokens.cell()
+                }
             },
             by.into(),
             self.weights.cell(),
