@@ -7,8 +7,10 @@ added), quantised, and dequantised again by `gguf-py`; the library computes with
 that `gguf-py` does not make are drawn as bytes.
 """
 
+import contextlib
 import json
 import pathlib
+from unittest import mock
 
 import gguf
 import numpy
@@ -19,6 +21,7 @@ from gguf import GGMLQuantizationType as Kind
 from write import SMALL, close, key
 
 HERE = pathlib.Path(__file__).parent
+SINGLE = torch.float32
 PROMPT = [3, 17, 5, 29, 11, 2, 38]
 NEW = 9
 WIDE = {"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -46,6 +49,21 @@ CASES = [
      {"": Kind.Q4_0}, {"rope.dimension_count": 16}),
 ]
 PAIRS = {"llama_q8_0", "llama_q4_0", "llama_scaled", "llama_k", "mixtral"}
+
+
+@contextlib.contextmanager
+def in_double():
+    """Double precision, also where a model casts to single precision (norms, softmax, rotary angles)."""
+    with (
+        mock.patch.object(torch, "float32", torch.float64),
+        mock.patch.object(torch, "float", torch.float64),
+        mock.patch.object(torch.Tensor, "float", torch.Tensor.double),
+    ):
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(SINGLE)
 
 
 def drawn_blocks(shape, kind, draw):
@@ -131,14 +149,15 @@ def run(name, architecture, cls, config, kinds, keys):
         state[parameter] = state[parameter].astype(numpy.float64)
         state[parameter][part] = back
     close(writer)
-    model = model.double()
-    missing, more = model.load_state_dict({own: torch.from_numpy(array) for own, array in state.items()}, strict=False)
-    assert not more and set(missing) <= {"lm_head.weight"}, (missing, more)
-    model.tie_weights()
-    if name == "llama_scaled":
-        model.model.rotary_emb.inv_freq = model.model.rotary_emb.inv_freq / torch.tensor(FACTORS)
     ids, margins = list(PROMPT), []
-    with torch.no_grad():
+    with in_double(), torch.no_grad():
+        model = model.double()
+        model.model.rotary_emb = type(model.model.rotary_emb)(of)
+        missing, more = model.load_state_dict({own: torch.from_numpy(array) for own, array in state.items()}, strict=False)
+        assert not more and set(missing) <= {"lm_head.weight"}, (missing, more)
+        model.tie_weights()
+        if name == "llama_scaled":
+            model.model.rotary_emb.inv_freq = model.model.rotary_emb.inv_freq / torch.tensor(FACTORS)
         logits = model(torch.tensor([PROMPT])).logits[0]
         for _ in range(NEW):
             best = model(torch.tensor([ids])).logits[0, -1].sort(descending=True)

@@ -7,10 +7,12 @@
 
 use opledger_dims::Class;
 
-use crate::gemm::NR;
 use crate::isa::{Isa, vectorised};
 use crate::meter::Tally;
 use crate::number::Number;
+
+/// Columns of a panel.
+pub(crate) const NR: usize = 32;
 
 /// How the elements of a block are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

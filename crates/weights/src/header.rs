@@ -14,7 +14,7 @@ use safetensors::Dtype;
 use serde::Deserialize;
 use serde::de::{Error, IntoDeserializer, MapAccess};
 
-use crate::gguf::TensorKind;
+use crate::kinds::TensorKind;
 use crate::limits::MAX_TENSORS;
 
 /// A tensor of a file.

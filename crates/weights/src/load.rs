@@ -9,7 +9,7 @@ use safetensors::Dtype;
 
 use crate::checkpoint::{Checkpoint, Located, unreadable};
 use crate::error::WeightsError;
-use crate::gguf::TensorKind;
+use crate::kinds::TensorKind;
 use crate::plan::{Parameter, Piece, Plan, parameters, plan};
 use crate::read::{FileElement, PIECE, Reader};
 

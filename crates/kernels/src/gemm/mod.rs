@@ -23,7 +23,7 @@ use rayon::prelude::*;
 pub use epilogue::{Epilogue, GemmMeters};
 use epilogue::{GemmTallies, OutputBlock};
 use matrix::{Dims, Matrix};
-pub(crate) use microkernel::NR;
+use microkernel::NR;
 pub use packed::{Order, PackedMatrix, Packing};
 use packing::pack;
 pub(crate) use panels::product_of_panels;

@@ -4,7 +4,6 @@
 //! that the length of the file does not bear out, and nothing is allocated by a length that it says.
 
 mod checkpoint;
-mod kinds;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -16,9 +15,8 @@ use std::path::{Path, PathBuf};
 use opledger_dims::{Integer, escaped};
 use serde_json::{Map, Value};
 
-pub use kinds::TensorKind;
-
 use crate::files::display;
+use crate::kinds::TensorKind;
 
 /// What a GGUF file says before its elements.
 #[derive(Clone, Debug)]
