@@ -15,7 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(taken.sum::<opledger_dims::Integer>() <= bytes.len().into());
     let tensors = header.tensors.iter().map(|(name, own)| (name.clone(), own.shape.clone()));
     let tensors = tensors.collect();
-    let said = GgufHeader { origin: "fuzz", metadata: &header.metadata, tensors: &tensors };
+    let metadata = &header.metadata;
+    let said = GgufHeader { origin: "fuzz", metadata, tensors: &tensors, factors: None };
     let Ok(config) = said.config() else { return };
     let Ok(model) = config.model("fuzz", &Request::default()) else { return };
     let sizes = model.binding.clone().with("b", 1).with("n", 3);

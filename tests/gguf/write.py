@@ -152,13 +152,31 @@ LATER = [
      Kind.Q4_0, OF_LATENT | {"attention.q_lora_rank": 32, "expert_group_count": 2, "expert_group_used_count": 1, "expert_gating_func": 2,
      "expert_weights_norm": True, "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0,
      "rope.scaling.original_context_length": 32, "rope.scaling.yarn_log_multiplier": 0.1}),
+    ("chatglm", "chatglm", "GlmForCausalLM", SMALL | {"head_dim": 16, "attention_bias": True, "pad_token_id": 0}, Kind.Q8_0,
+     {"rope.dimension_count": 8}),
+    ("nemotron_h", "nemotron_h", "NemotronHForCausalLM", SMALL | {"head_dim": 32, "layers_block_type": ["linear_attention", "mlp",
+     "full_attention", "mlp", "linear_attention"], "mamba_num_heads": 4, "mamba_head_dim": 32, "ssm_state_size": 32, "n_groups": 2},
+     Kind.Q8_0, {"block_count": 5, "attention.head_count_kv": [0, 0, 2, 0, 0], "feed_forward_length": [0, 96, 0, 96, 0],
+     "ssm.conv_kernel": 4, "ssm.inner_size": 128, "ssm.state_size": 32, "ssm.time_step_rank": 4, "ssm.group_count": 2}),
+    ("modern_bert", "modern-bert", "ModernBertModel", {key: value for key, value in SMALL.items() if key != "num_key_value_heads"} |
+     {"num_hidden_layers": 5, "local_attention": 16, "global_attn_every_n_layers": 3, "pad_token_id": 0, "bos_token_id": 1,
+      "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}, Kind.F16,
+     {"rope.freq_base_swa": 10000.0, "attention.sliding_window": 16, "attention.sliding_window_pattern": 3, "hidden_act": "gelu"}),
+    ("t5", "t5", "T5ForConditionalGeneration", {"d_model": 64, "d_kv": 32, "d_ff": 96, "num_layers": 2, "num_decoder_layers": 2,
+     "num_heads": 4, "vocab_size": 40, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}, Kind.Q8_0,
+     {"feed_forward_length": 96, "attention.key_length": 32, "attention.value_length": 32, "decoder_block_count": 2,
+      "attention.relative_buckets_count": 32, "decoder_start_token_id": 0}),
+    ("t5_encoder", "t5encoder", "T5EncoderModel", {"d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 3, "num_heads": 4, "vocab_size": 40},
+     Kind.Q4_0, {"feed_forward_length": 96, "attention.key_length": 16, "attention.value_length": 16,
+      "attention.relative_buckets_count": 32}),
     ("bert", "bert", "BertModel", {key: value for key, value in SMALL.items() if key != "num_key_value_heads"}, Kind.F16, {}),
 ]
 
 # Those with LayerNorms, and the matrices that their library keeps with inputs first.
-LAYER_NORMS = {"phi2", "starcoder2", "gptneox", "gpt2", "command-r", "cohere2", "falcon", "bloom", "bert"}
+LAYER_NORMS = {"modern-bert", "phi2", "starcoder2", "gptneox", "gpt2", "command-r", "cohere2", "falcon", "bloom", "bert"}
 # Those whose layers differ in what they keep.
-WITHOUT_ROPE = {"gpt2", "bloom", "mamba2", "bert"}
+WITHOUT_ROPE = {"gpt2", "bloom", "mamba2", "bert", "nemotron_h", "t5", "t5encoder"}
+ENCODERS = {"bert", "modern-bert", "t5encoder"}
 INPUTS_FIRST = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 
 
@@ -189,12 +207,13 @@ def tensors(model, architecture, layers):
     arch = next(arch for arch, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
     names = gguf.get_tensor_name_map(arch, layers)
     told = {"gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"), "down_proj": ("ffn_down_exps",)}
-    tied = model.config.tie_word_embeddings
+    tied = getattr(model.config, "tie_word_embeddings", False)
     for name, tensor in model.state_dict().items():
         if tied and name in ("lm_head.weight", "embed_out.weight"):
             continue
         array = tensor.float().numpy()
         name = name.removeprefix("transformer.") if architecture == "bloom" else name
+        name = name.replace("model.", "backbone.", 1) if architecture == "nemotron_h" else name
         if architecture == "gpt2" and name.endswith(INPUTS_FIRST):
             array = array.T
         layer = next((part for part in name.split(".") if part.isdigit()), None)
@@ -209,8 +228,8 @@ def tensors(model, architecture, layers):
             else:
                 yield f"blk.{layer}.ffn_down_exps.{kind}", numpy.ascontiguousarray(array)
             continue
-        if name.startswith("pooler."):
-            continue  # It has no place there.
+        if name.startswith("pooler.") or name.endswith(("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")):
+            continue  # It has no place there, or is there under another name.
         if name.endswith("kv_b_proj.weight"):
             own = model.config
             both = array.reshape(own.num_attention_heads, own.qk_nope_head_dim + own.v_head_dim, -1)
@@ -264,7 +283,7 @@ def model(name, architecture, cls, config, kind, keys):
         common["rope.freq_base"] = 10000.0
     if getattr(of, "num_key_value_heads", None) is not None:
         common["attention.head_count_kv"] = of.num_key_value_heads
-    if architecture not in ("mamba2", "deepseek2") and getattr(of, "head_dim", None) not in (None, of.hidden_size // of.num_attention_heads):
+    if architecture not in ("mamba2", "deepseek2", "t5", "t5encoder") and getattr(of, "head_dim", None) not in (None, of.hidden_size // of.num_attention_heads):
         common |= {"attention.key_length": of.head_dim, "attention.value_length": of.head_dim}
     norm = "layer_norm" if architecture in LAYER_NORMS else "layer_norm_rms"
     common[f"attention.{norm}_epsilon"] = 1e-5
@@ -289,7 +308,7 @@ def model(name, architecture, cls, config, kind, keys):
     close(writer)
     named = [(own, parameter) for own, parameter in made.named_parameters() if not own.startswith("pooler.")]
     told = {"parameters": sum(parameter.numel() for _, parameter in named), "kinds": kinds}
-    if architecture != "bert":
+    if architecture not in ENCODERS:
         told["cache_per_token"] = int(2 * 2 * kept(architecture, of))
     return told
 

@@ -141,6 +141,17 @@ impl Model {
         }
     }
 
+    /// What the tensors of its GGUF file are called in the library, where they are read.
+    #[cfg(feature = "files")]
+    pub fn gguf_names(&self) -> Option<opledger_models::GgufNames> {
+        match &self.reference {
+            ModelReference::Gguf { names, .. } => *names,
+            ModelReference::Layer(_)
+            | ModelReference::Config { .. }
+            | ModelReference::Program { .. } => None,
+        }
+    }
+
     /// The type that its weights are stored in as its configuration says it, where it is not known.
     pub fn unknown_type(&self) -> Option<String> {
         match &self.reference {

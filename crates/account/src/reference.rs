@@ -30,6 +30,8 @@ pub enum ModelReference {
         config: Config,
         /// The header.
         header: Box<opledger_weights::Gguf>,
+        /// What its tensors are called in the library, where they are read.
+        names: Option<opledger_models::GgufNames>,
     },
     /// A program that PyTorch exported, which is the same for every request.
     #[cfg(feature = "files")]
@@ -46,6 +48,10 @@ pub enum ModelReference {
         path: PathBuf,
     },
 }
+
+/// The most frequencies of a head's rotation that are scaled each by its own.
+#[cfg(feature = "files")]
+const MOST_FACTORS: usize = 1 << 12;
 
 /// How a program that PyTorch exported is read.
 #[derive(Clone, Debug, Default)]
@@ -161,13 +167,18 @@ impl ModelReference {
     fn of_gguf(path: &Path) -> Result<ModelReference, AccountError> {
         let header = Box::new(opledger_weights::Gguf::open(path)?);
         let tensors = header.tensors.iter().map(|(name, own)| (name.clone(), own.shape.clone()));
-        let config = opledger_models::GgufHeader {
+        let factors = match header.tensors.contains_key(opledger_models::GGUF_FACTORS) {
+            true => Some(header.reals(opledger_models::GGUF_FACTORS, MOST_FACTORS)?),
+            false => None,
+        };
+        let told = opledger_models::GgufHeader {
             origin: &format!("`{}`", opledger_dims::escaped(&path.to_string_lossy())),
             metadata: &header.metadata,
             tensors: &tensors.collect(),
-        }
-        .config()?;
-        Ok(ModelReference::Gguf { config, header })
+            factors: factors.as_deref(),
+        };
+        let (config, names) = (told.config()?, told.names());
+        Ok(ModelReference::Gguf { config, header, names })
     }
 
     /// A program that PyTorch exported.

@@ -241,6 +241,7 @@ impl From<ExecuteError> for Failure {
             told @ (ExecuteError::Positions { .. }
             | ExecuteError::OtherTurns { .. }
             | ExecuteError::Gguf { .. }
+            | ExecuteError::Blocks { .. }
             | ExecuteError::NoSource { .. }
             | ExecuteError::NoEncoder { .. }
             | ExecuteError::NoSounds { .. }

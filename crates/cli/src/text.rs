@@ -48,6 +48,11 @@ pub(crate) fn beside(model: &str, directory: Option<&Path>) -> Result<Text, Text
     if path.exists() { Text::open(&path, &path.with_file_name(SETTINGS)) } else { Err(missing()) }
 }
 
+/// The tokenizer of a file.
+pub(crate) fn of_file(path: &Path) -> Result<Text, TextError> {
+    Text::open(path, &path.with_file_name(SETTINGS))
+}
+
 #[cfg(feature = "text")]
 mod with {
     use opledger_weights::read_bounded;

@@ -107,15 +107,27 @@ pub enum ExecuteError {
         /// How many can be added.
         room: usize,
     },
-    /// Weights of a GGUF file, which are counted and not executed.
+    /// Weights of a GGUF file of an architecture that is counted and not executed.
     #[error(
-        "`{}` is counted, not run: its weights are not read; run the model from its config.json and \
-         safetensors files",
+        "`{}` is counted, not run: the weights of its architecture are not read; run the model from its \
+         config.json and safetensors files",
         opledger_dims::escaped(&path.to_string_lossy())
     )]
     Gguf {
         /// The file.
         path: std::path::PathBuf,
+    },
+    /// Weights in blocks that are counted and not executed.
+    #[error(
+        "`{}` is kept in {kind}, which is counted, not run; {} are, beside F32, F16 and BF16",
+        opledger_dims::escaped(path),
+        opledger_interp::BlockType::ALL.map(opledger_interp::BlockType::name).join(", ")
+    )]
+    Blocks {
+        /// The parameter.
+        path: String,
+        /// The blocks.
+        kind: &'static str,
     },
     /// A decoder that was given nothing to attend to.
     #[error("`{model}` is an encoder and a decoder: give the encoder its text or its sound first")]

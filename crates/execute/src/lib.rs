@@ -37,7 +37,7 @@ pub struct ModelWeights {
 
 /// Adds to `feeds` every parameter of a model from the files beside its configuration, if there are
 /// any; `sizes` are complete. What rows are multiplied by or looked up in goes, as it is read, into the
-/// layout of kernels, and stays in the 16 bits of its file; all else becomes `f32`.
+/// layout of kernels, and stays in the 16 bits of its file, or in its blocks; all else becomes `f32`.
 ///
 /// # Errors
 /// When the files cannot be read, do not hold the model's parameters, or hold weights under names that
@@ -50,13 +50,13 @@ pub fn weights(model: &Model, sizes: &Binding, feeds: Feeds) -> Result<ModelWeig
         return Ok(ModelWeights { feeds, read, non_finite: Vec::new(), aside: Vec::new() });
     }
     if let Some(header) = model.reference().gguf() {
-        return Err(ExecuteError::Gguf { path: header.path.clone() });
+        return loading::gguf(model, sizes, header, feeds);
     }
     let checkpoint = model.directory().map(Checkpoint::beside).transpose()?.flatten();
     let Some(checkpoint) = checkpoint else {
         return Ok(ModelWeights { feeds, read: false, non_finite: Vec::new(), aside: Vec::new() });
     };
-    loading::load(model, sizes, &checkpoint, feeds)
+    loading::load(model, sizes, (&checkpoint, &model.recorded().names), feeds)
 }
 
 /// Running a model at sizes.

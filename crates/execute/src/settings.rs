@@ -22,7 +22,13 @@ pub(crate) fn settings(model: &Model) -> Result<(GenerationSettings, &'static st
         ModelReference::Config { config, .. } => {
             Ok((config.generation().map_err(AccountError::from)?, "its configuration"))
         }
-        ModelReference::Layer(_) | ModelReference::Program { .. } | ModelReference::Gguf { .. } => {
+        ModelReference::Gguf { header, .. } => {
+            let end = header.metadata.get("tokenizer.ggml.eos_token_id");
+            let end = end.and_then(|id| id.as_i64());
+            let end_tokens = end.into_iter().collect();
+            Ok((GenerationSettings { end_tokens, ..GenerationSettings::default() }, "its header"))
+        }
+        ModelReference::Layer(_) | ModelReference::Program { .. } => {
             Ok((GenerationSettings::default(), "its configuration"))
         }
     }

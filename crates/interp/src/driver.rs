@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use opledger_ir::ops::Source;
-use opledger_ir::{Graph, Loop, Node, Op, OpError, Operation, Reads, Value, Var, path_at};
+use opledger_ir::{Elem, Graph, Loop, Node, Op, OpError, Operation, Reads, Value, Var, path_at};
 
 use crate::error::RunError;
 use crate::interpreter::{Interpreter, NodeCall, Observer, Operand};
@@ -262,6 +262,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
             path,
             operands,
             shapes: graph.operand_shapes(node),
+            elems: node.inputs.iter().map(|var| self.elem(*var)).collect(),
             output: &sizes.nodes[at].output,
             binding: &sizes.binding,
             reads: Reads::of(node.inputs.len()),
@@ -288,6 +289,16 @@ impl<'a, I: Interpreter> Driver<'a, I> {
             Op::Source(Source::Param { .. }) => Operand::Parameter(value),
             _ => Operand::Input(value),
         })
+    }
+
+    /// The type of a value's elements in memory.
+    fn elem(&self, var: Var) -> Elem {
+        let graph = self.job.graph;
+        let instance = graph.node(var).op.is_source().then(|| self.instance(var)).flatten();
+        match instance.and_then(|instance| self.job.tensors.of(instance)) {
+            Some(Held::Weight(weight)) => weight.elem(),
+            Some(Held::Plain(_)) | None => graph.shape(var).elem,
+        }
     }
 
     /// The value of a node: fed when it is a source, computed otherwise.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use opledger_dims::{Binding, Scalar};
-use opledger_ir::{Call, Graph, Node, OpError, Reads, Shape, Value};
+use opledger_ir::{Call, Elem, Graph, Node, OpError, Reads, Shape, Value};
 
 use crate::ledger::{Ledger, Row};
 use crate::memory::Peak;
@@ -106,6 +106,8 @@ pub struct NodeCall<'a, T> {
     pub operands: Vec<Operand<T>>,
     /// The named axes of the operands.
     pub shapes: Vec<&'a Shape>,
+    /// The types of their elements in memory, those of a weight in this iteration.
+    pub elems: Vec<Elem>,
     /// The sizes of the first result.
     pub output: &'a [usize],
     /// The values of all symbols.
@@ -133,10 +135,10 @@ impl<T> NodeCall<'_, T> {
     /// of the result. What a buffer held that the result continues, and that was copied into another
     /// all the same, is relocated.
     pub fn record_bytes(&self, written: usize) {
-        let bytes = |elements: u64| (elements * self.node.shape.elem.bits()).div_ceil(8);
+        let bytes = |elements: u64| self.node.shape.elem.bytes_of(elements);
         let kept = self.reads.kept();
         let written = bytes((written as u64).saturating_sub(kept));
-        self.row.record_bytes(self.reads.bytes(&self.shapes), written);
+        self.row.record_bytes(self.reads.bytes(&self.elems), written);
         self.row.record_relocated(bytes(kept));
     }
 

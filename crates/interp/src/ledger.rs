@@ -193,6 +193,9 @@ impl Row {
             let tally = meter.read();
             useful.add(part, &tally.useful);
             executed.add(part, &tally.executed);
+            if !tally.widened.is_zero() {
+                executed.add(Part::Widening, &tally.widened);
+            }
             let forms = Substitution::ALL.into_iter().zip(tally.substituted);
             let done = forms.filter(|(_, number)| *number > 0);
             substituted.extend(done.map(|(by, number)| Substituted { part, by, number }));

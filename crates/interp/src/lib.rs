@@ -35,7 +35,9 @@ pub use feeds::Feeds;
 pub use interpreter::{Interpreter, NodeCall, Observer, Operand, Quiet, in_turn};
 pub use ledger::{Ledger, Row, RowCounts, Substituted};
 pub use memory::Peak;
-pub use opledger_kernels::{Elements, KernelError, Substitution, WeightType, bf16, f16};
+pub use opledger_kernels::{
+    BlockType, Blocks, Elements, KernelError, Substitution, WeightType, bf16, f16,
+};
 pub use oracle::Oracle;
 pub use prepared::Prepared;
 pub use program::Instance;

@@ -270,7 +270,8 @@ fn defined<T: Scalar>(
     let NodeCall { node, path, shapes, output, binding, .. } = call;
     let call = Call { path, inputs: &inputs, shapes, output, binding, reads: &reads };
     let results = node.op.reference(&call, &mut |_| {})?;
-    Ok((results, reads.bytes(shapes)))
+    let elems: Vec<_> = shapes.iter().map(|shape| shape.elem).collect();
+    Ok((results, reads.bytes(&elems)))
 }
 
 /// How far a number is from another; `None` if one is a number and the other is not.

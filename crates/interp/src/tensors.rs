@@ -260,10 +260,16 @@ impl Tensors {
         self.nodes[instance.node].fed.get(instance.iteration).map(|fed| &fed.held)
     }
 
-    /// The types of the weights that are in memory in another than `f32`, by their nodes.
+    /// The types of the weights that are in memory in another than `f32`, by their nodes; of several types
+    /// among iterations the bytes of all.
     pub(crate) fn narrow(&self) -> impl Iterator<Item = (usize, Elem)> {
-        let first = |(at, node): (usize, &OfNode)| Some((at, node.fed.first()?.weight()?.elem()));
-        self.nodes.iter().enumerate().filter_map(first).filter(|(_, elem)| *elem != Elem::F32)
+        let of = |(at, node): (usize, &OfNode)| {
+            let elem = |fed: &Fed| fed.weight().map_or(Elem::F32, Weight::elem);
+            let first = elem(node.fed.first()?);
+            let one = node.fed.iter().all(|fed| elem(fed) == first);
+            Some((at, if one { first } else { all_together(node.fed.iter().map(elem)) }))
+        };
+        self.nodes.iter().enumerate().filter_map(of).filter(|(_, elem)| *elem != Elem::F32)
     }
 }
 
@@ -298,10 +304,11 @@ impl Source {
             Ok(Fed { path, held })
         });
         let mut fed: Vec<Fed> = fed.collect::<Result<_, RunError>>()?;
-        // A node has one type in all iterations.
+        // A node has one type in all iterations, or blocks of several.
         let types = |fed: &[Fed]| fed.iter().map(|fed| fed.weight().map(Weight::elem)).collect();
         let types: BTreeSet<Option<Elem>> = types(&fed);
-        if types.len() > 1 {
+        let blocks = types.iter().any(|elem| matches!(elem, Some(Elem::Blocks { .. })));
+        if types.len() > 1 && !blocks {
             for fed in &mut fed {
                 let plain = Held::Plain(fed.value());
                 fed.held = laid_out(plain, of.layout).map_err(|problem| {
@@ -311,6 +318,26 @@ impl Source {
         }
         Ok(fed)
     }
+}
+
+/// The type of as many elements of each of some types.
+fn all_together(elems: impl Iterator<Item = Elem>) -> Elem {
+    let (mut elements, mut bytes) = (1_u64, 0_u64);
+    for (at, elem) in elems.enumerate() {
+        let (own, of) = elem.ratio();
+        let (own, of, before) = (u64::from(own), u64::from(of), at as u64);
+        // The mean of those before and this one.
+        (bytes, elements) = (bytes * before * of + own * elements, elements * of * (before + 1));
+        let common = gcd(bytes, elements);
+        (bytes, elements) = (bytes / common, elements / common);
+    }
+    // Types have powers of two for denominators, and layers are few.
+    let narrow = |size: u64| u32::try_from(size).unwrap_or(u32::MAX);
+    Elem::Blocks { elements: narrow(elements), bytes: narrow(bytes) }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a.max(1) } else { gcd(b, a % b) }
 }
 
 /// A tensor as a layout has it.

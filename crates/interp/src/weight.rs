@@ -5,7 +5,7 @@ use std::sync::Arc;
 use opledger_ir::ops::{Einsum, Source};
 use opledger_ir::{Elem, Graph, Node, Op, Value};
 use opledger_kernels::{
-    Elements, KernelError, Order, PackedMatrix, Packing, WeightType, bf16, f16, look_up,
+    Elements, KernelError, Meter, Order, PackedMatrix, Packing, WeightType, bf16, f16, look_up,
 };
 use opledger_tensor::Tensor;
 
@@ -65,15 +65,20 @@ impl WeightLayout {
         self.serving(other) == Some(self)
     }
 
-    /// The matrices that a parameter of these sizes is: how many, and the rows and columns of each.
-    fn matrices(self, sizes: &[usize]) -> Option<(usize, [usize; 2], Order)> {
-        let (number, [k, n], order) = match self {
-            WeightLayout::Table => return None,
-            WeightLayout::Experts => {
+    /// The matrices that a parameter of these sizes and a type is: how many, and the rows and columns of each.
+    fn matrices(self, sizes: &[usize], of: WeightType) -> Option<(usize, [usize; 2], Order)> {
+        let (number, [k, n], order) = match (self, of) {
+            // A table in blocks lies in panels, whose columns its rows are.
+            (WeightLayout::Table, WeightType::Blocks(_)) => {
+                let (width, rows) = sizes.split_last()?;
+                (1, [*width, rows.iter().product()], Order::Columns)
+            }
+            (WeightLayout::Table, _) => return None,
+            (WeightLayout::Experts, _) => {
                 let [experts, width, terms] = sizes[..] else { return None };
                 (experts, [terms, width], Order::Columns)
             }
-            WeightLayout::Matrix { order, leading } => {
+            (WeightLayout::Matrix { order, leading }, _) => {
                 let (first, rest) = sizes.split_at_checked(leading)?;
                 let [first, rest] = [first, rest].map(|sizes| sizes.iter().product::<usize>());
                 let shape = if order == Order::Columns { [rest, first] } else { [first, rest] };
@@ -83,17 +88,29 @@ impl WeightLayout {
         (number > 0 && k > 0 && n >= FEW_COLUMNS).then_some((number, [k, n], order))
     }
 
+    /// Whether a parameter of these sizes can be kept in a type: in blocks where they stand along the terms that
+    /// are summed, or along the rows of a table.
+    pub fn keeps(self, sizes: &[usize], of: WeightType) -> bool {
+        match (of, self.matrices(sizes, of)) {
+            (WeightType::Blocks(of), Some((_, [k, _], order))) => {
+                order == Order::Columns && k.is_multiple_of(of.elements())
+            }
+            (WeightType::Blocks(_), None) => false,
+            (WeightType::F32 | WeightType::Bf16 | WeightType::F16, _) => true,
+        }
+    }
+
     /// Bytes that a parameter of these sizes takes whose elements are of a type; in 32 bits if it does not
     /// become a [`Weight`].
     pub fn bytes(self, sizes: &[usize], of: WeightType) -> Option<usize> {
-        match self.matrices(sizes) {
+        match self.matrices(sizes, of) {
             Some((number, [k, n], _)) => {
-                PackedMatrix::elements(k, n)?.checked_mul(number)?.checked_mul(of.bytes())
+                of.bytes(PackedMatrix::elements(k, n)?.checked_mul(number)?)
             }
             None => {
                 let all = sizes.iter().try_fold(1_usize, |all, size| all.checked_mul(*size))?;
                 let of = if self == WeightLayout::Table { of } else { WeightType::F32 };
-                all.checked_mul(of.bytes())
+                of.bytes(all)
             }
         }
     }
@@ -185,6 +202,10 @@ impl Weight {
             WeightType::F32 => Elem::F32,
             WeightType::Bf16 => Elem::Bf16,
             WeightType::F16 => Elem::F16,
+            WeightType::Blocks(of) => {
+                let [elements, bytes] = [of.elements(), of.bytes()].map(|size| size as u32);
+                Elem::Blocks { elements, bytes }
+            }
         }
     }
 
@@ -209,12 +230,17 @@ impl Weight {
         }
     }
 
-    /// Copies the rows of some ids; says how many elements were read.
-    pub(crate) fn look_up(&self, ids: &[i64], out: &mut [f32]) -> Result<usize, KernelError> {
+    /// Copies the rows of some ids; says how many elements were read. The meter is told what widening takes.
+    pub(crate) fn look_up<M: Meter>(
+        &self,
+        ids: &[i64],
+        out: &mut [f32],
+        meter: &M,
+    ) -> Result<usize, KernelError> {
         let width = self.shape().last().copied().unwrap_or(0);
         match &self.0.form {
             Form::Matrices(matrices) => match &matrices[..] {
-                [matrix] => matrix.columns(ids, out),
+                [matrix] => matrix.columns(ids, out, meter),
                 _ => Err(KernelError::Shape { what: "a table is one matrix" }),
             },
             Form::Bf16(rows) => look_up(Elements::Bf16(rows), width, ids, out),
@@ -277,13 +303,16 @@ impl WeightWriter {
     ) -> Result<Option<WeightWriter>, KernelError> {
         let len: usize = shape.iter().product();
         let large = |_| KernelError::TooLarge { what: "a table" };
-        let (form, packing, following) = match (layout.matrices(shape), of) {
+        if !layout.keeps(shape, of) {
+            return Ok(None);
+        }
+        let (form, packing, following) = match (layout.matrices(shape, of), of) {
             (Some((number, shape, order)), of) => {
                 let matrices = Form::Matrices(Vec::with_capacity(number));
                 (matrices, Some(Packing::new(shape, order, of)?), number - 1)
             }
             (None, _) if layout != WeightLayout::Table => return Ok(None),
-            (None, WeightType::F32) => return Ok(None),
+            (None, WeightType::F32 | WeightType::Blocks(_)) => return Ok(None),
             (None, WeightType::Bf16) => {
                 let mut rows = Vec::new();
                 rows.try_reserve_exact(len).map_err(large)?;
@@ -333,7 +362,7 @@ impl WeightWriter {
         let Form::Matrices(matrices) = &mut self.form else { return Ok(()) };
         matrices.push(packing.finish()?);
         if self.following > 0
-            && let Some((_, shape, order)) = self.layout.matrices(&self.shape)
+            && let Some((_, shape, order)) = self.layout.matrices(&self.shape, self.of)
         {
             self.packing = Some(Packing::new(shape, order, self.of)?);
             self.following -= 1;
@@ -394,6 +423,7 @@ impl Held {
 mod tests {
     use super::*;
     use opledger_ir::Axis;
+    use opledger_kernels::{BlockType, Blocks};
 
     /// Which layout the parameter `w`, `[a, b]`, has by its readers.
     fn layout(read: impl Fn(&mut Graph, opledger_ir::Var)) -> Option<WeightLayout> {
@@ -436,6 +466,33 @@ mod tests {
         };
         assert_eq!(layout(given), None);
         assert_eq!(layout(|_, _| ()), None);
+    }
+
+    #[test]
+    fn blocks_are_kept_where_they_stand_along_terms_or_rows() {
+        let of = BlockType::Q8_0;
+        let bytes: Vec<u8> = (0..20 * 2 * of.bytes()).map(|i| (i * 73 + 5) as u8 & 0xbb).collect();
+        let mut values = Vec::new();
+        of.widen(&bytes, &mut values);
+        let columns = WeightLayout::Matrix { order: Order::Columns, leading: 1 };
+        let of = WeightType::Blocks(of);
+        for (layout, shape) in [
+            (columns, vec![20, 64]),
+            (WeightLayout::Experts, vec![2, 10, 64]),
+            (WeightLayout::Table, vec![20, 64]),
+        ] {
+            let mut writer = WeightWriter::new(layout, &shape, of).unwrap().unwrap();
+            let blocks = Blocks { of: BlockType::Q8_0, bytes: &bytes };
+            writer.extend(Elements::Blocks(blocks)).unwrap();
+            let weight = writer.finish().unwrap();
+            assert_eq!(weight.elem().bytes_of(64), 68);
+            assert_eq!(weight.unpack().data(), values, "{layout:?}");
+            assert_eq!(layout.bytes(&shape, of), Some(weight.bytes()));
+        }
+        let rows = WeightLayout::Matrix { order: Order::Rows, leading: 1 };
+        for (layout, shape) in [(rows, [64, 20]), (columns, [20, 40]), (columns, [4, 64])] {
+            assert!(WeightWriter::new(layout, &shape, of).unwrap().is_none());
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Part {
     Softmax,
     /// Attention: weights times values.
     Context,
+    /// Executed alone: making numbers of a weight that is kept in blocks.
+    Widening,
     /// Counted by an interpreter in a part that the cost does not have.
     Unforeseen,
 }
@@ -42,6 +44,7 @@ impl Part {
             Part::Bias => "bias",
             Part::Softmax => "softmax",
             Part::Context => "context",
+            Part::Widening => "widening",
             Part::Unforeseen => "unforeseen",
         }
     }

@@ -24,6 +24,14 @@ pub enum Elem {
     I8,
     /// Reals in steps, as quantised to 4 bits, two to a byte.
     I4,
+    /// Reals in blocks with their scales, so many bytes for so many elements: as a file has them, on average
+    /// where iterations of a repetition have several.
+    Blocks {
+        /// Elements.
+        elements: u32,
+        /// The bytes that they take.
+        bytes: u32,
+    },
 }
 
 /// What elements of a type stand for.
@@ -36,11 +44,29 @@ pub enum Kind {
 }
 
 impl Elem {
-    /// Every type.
+    /// Every type whose elements stand by themselves.
     pub const ALL: [Elem; 8] =
         [Elem::Bool, Elem::I64, Elem::F64, Elem::F32, Elem::Bf16, Elem::F16, Elem::I8, Elem::I4];
 
-    /// The width of an element in bits.
+    /// The bytes that so many elements take, a fraction: what to multiply by, and what to divide by.
+    pub fn ratio(self) -> (u32, u32) {
+        match self {
+            Elem::Blocks { elements, bytes } => (bytes, elements.max(1)),
+            Elem::I64 | Elem::F64 => (8, 1),
+            Elem::F32 => (4, 1),
+            Elem::Bf16 | Elem::F16 => (2, 1),
+            Elem::Bool | Elem::I8 => (1, 1),
+            Elem::I4 => (1, 2),
+        }
+    }
+
+    /// The bytes of so many elements, the last byte full or not.
+    pub fn bytes_of(self, elements: u64) -> u64 {
+        let (bytes, of) = self.ratio();
+        (elements * u64::from(bytes)).div_ceil(u64::from(of))
+    }
+
+    /// The width of an element in bits; of blocks the whole bits that it takes at most.
     pub fn bits(self) -> u64 {
         match self {
             Elem::I64 | Elem::F64 => 64,
@@ -48,6 +74,10 @@ impl Elem {
             Elem::Bf16 | Elem::F16 => 16,
             Elem::Bool | Elem::I8 => 8,
             Elem::I4 => 4,
+            Elem::Blocks { .. } => {
+                let (bytes, of) = self.ratio();
+                (u64::from(bytes) * 8).div_ceil(u64::from(of))
+            }
         }
     }
 
@@ -55,7 +85,13 @@ impl Elem {
     pub fn kind(self) -> Kind {
         match self {
             Elem::Bool | Elem::I64 => Kind::Whole,
-            Elem::F64 | Elem::F32 | Elem::Bf16 | Elem::F16 | Elem::I8 | Elem::I4 => Kind::Real,
+            Elem::F64
+            | Elem::F32
+            | Elem::Bf16
+            | Elem::F16
+            | Elem::I8
+            | Elem::I4
+            | Elem::Blocks { .. } => Kind::Real,
         }
     }
 
@@ -70,6 +106,7 @@ impl Elem {
             Elem::F16 => "f16",
             Elem::I8 => "int8",
             Elem::I4 => "int4",
+            Elem::Blocks { .. } => "blocks",
         }
     }
 }

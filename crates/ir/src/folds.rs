@@ -66,8 +66,8 @@ impl Graph {
 
     /// The bytes of so many elements of a kind, in all runs of a node.
     fn bytes(&self, node: &Node, elements: Poly, of: &Shape) -> Poly {
-        let bits = elements * of.elem.bits() as i64 * self.multiplicity(node);
-        self.fold(&bits.ratio(1, 8))
+        let (bytes, block) = of.elem.ratio();
+        self.fold(&(elements * self.multiplicity(node)).ratio(bytes.into(), block.into()))
     }
 
     /// The value whose buffer a value is: itself, or what it is a view of.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Shape;
+use crate::Elem;
 
 /// Elements that one call has read of each operand, noted where it is handed their buffers: all of an
 /// operand once, however often it is asked for, and those of every look-up.
@@ -47,10 +47,8 @@ impl Reads {
     }
 
     /// Bytes of the elements read, in the types of the operands.
-    pub fn bytes(&self, shapes: &[&Shape]) -> u64 {
-        let bytes = |(read, shape): (&AtomicU64, &&Shape)| {
-            (read.load(Ordering::Relaxed) * shape.elem.bits()).div_ceil(8)
-        };
-        self.operands.iter().zip(shapes).map(bytes).sum()
+    pub fn bytes(&self, elems: &[Elem]) -> u64 {
+        let bytes = |(read, elem): (&AtomicU64, &Elem)| elem.bytes_of(read.load(Ordering::Relaxed));
+        self.operands.iter().zip(elems).map(bytes).sum()
     }
 }

@@ -1,10 +1,13 @@
-//! The elements of weights as they are kept: in 32 bits, or in 16 that loads widen.
+//! The elements of weights as they are kept: in 32 bits, in 16 that loads widen, or in blocks.
 //!
-//! Widening is exact and no operation: a product by a weight in 16 bits is that by the same weight widened
-//! before, bit by bit.
+//! Widening 16 bits is exact and no operation, widening blocks takes operations ([`Tally::widened`]); a product
+//! by a weight is that by the same weight widened before, bit by bit.
 
 pub use half::{bf16, f16};
 
+use crate::blocks::{BlockType, Blocks};
+use crate::isa::Isa;
+use crate::meter::Tally;
 use crate::number::Number;
 use crate::number::simd::Vector;
 
@@ -17,14 +20,17 @@ pub enum WeightType {
     Bf16,
     /// Half precision (IEEE 754 binary16).
     F16,
+    /// Blocks of few bits with scales.
+    Blocks(BlockType),
 }
 
 impl WeightType {
-    /// Bytes of an element.
-    pub fn bytes(self) -> usize {
+    /// Bytes of so many elements, whole blocks where they are kept so; none if they exceed the address space.
+    pub fn bytes(self, elements: usize) -> Option<usize> {
         match self {
-            WeightType::F32 => 4,
-            WeightType::Bf16 | WeightType::F16 => 2,
+            WeightType::F32 => elements.checked_mul(4),
+            WeightType::Bf16 | WeightType::F16 => elements.checked_mul(2),
+            WeightType::Blocks(of) => (elements / of.elements()).checked_mul(of.bytes()),
         }
     }
 }
@@ -38,15 +44,18 @@ pub enum Elements<'a, T = f32> {
     Bf16(&'a [bf16]),
     /// In half precision.
     F16(&'a [f16]),
+    /// In blocks.
+    Blocks(Blocks<'a>),
 }
 
-/// Does the same for whichever type elements are of.
+/// Does the same for whichever type single elements are of, and something else for blocks.
 macro_rules! for_elements {
-    ($elements:expr, $name:ident => $work:expr) => {
+    ($elements:expr, $name:ident => $work:expr, $blocks:ident => $other:expr) => {
         match $elements {
             $crate::elements::Elements::F32($name) => $work,
             $crate::elements::Elements::Bf16($name) => $work,
             $crate::elements::Elements::F16($name) => $work,
+            $crate::elements::Elements::Blocks($blocks) => $other,
         }
     };
 }
@@ -55,7 +64,7 @@ pub(crate) use for_elements;
 impl<'a, T: Number> Elements<'a, T> {
     /// How many there are.
     pub fn len(self) -> usize {
-        for_elements!(self, all => all.len())
+        for_elements!(self, all => all.len(), blocks => blocks.len())
     }
 
     /// Whether there are none.
@@ -69,16 +78,21 @@ impl<'a, T: Number> Elements<'a, T> {
             Elements::F32(_) => WeightType::F32,
             Elements::Bf16(_) => WeightType::Bf16,
             Elements::F16(_) => WeightType::F16,
+            Elements::Blocks(blocks) => WeightType::Blocks(blocks.of),
         }
     }
 
-    /// The first elements, as many as there are up to a number, and the others.
+    /// The first elements, as many as there are up to a number, which is one of whole blocks, and the others.
     pub fn split_at(self, at: usize) -> (Elements<'a, T>, Elements<'a, T>) {
         let at = at.min(self.len());
         match self {
             Elements::F32(all) => (Elements::F32(&all[..at]), Elements::F32(&all[at..])),
             Elements::Bf16(all) => (Elements::Bf16(&all[..at]), Elements::Bf16(&all[at..])),
             Elements::F16(all) => (Elements::F16(&all[..at]), Elements::F16(&all[at..])),
+            Elements::Blocks(all) => {
+                let (first, rest) = all.split_at(at);
+                (Elements::Blocks(first), Elements::Blocks(rest))
+            }
         }
     }
 
@@ -132,9 +146,9 @@ impl<T: Number> Element<T> for f16 {
     }
 }
 
-/// Writes elements as numbers.
-pub(crate) fn widen<T: Number>(elements: Elements<'_, T>, out: &mut [T]) {
-    for_elements!(elements, all => {
-        out.iter_mut().zip(all).for_each(|(out, x)| *out = x.widened());
-    });
+/// Writes rows of a panel as numbers.
+pub(crate) fn widen<T: Number>(isa: Isa, panel: Elements<'_, T>, out: &mut [T], tally: &mut Tally) {
+    for_elements!(panel,
+        all => out.iter_mut().zip(all).for_each(|(out, x)| *out = x.widened()),
+        blocks => blocks.rows(isa, 0, out, tally));
 }

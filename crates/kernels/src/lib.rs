@@ -29,10 +29,12 @@
 //! `matrixmultiply`, whose inside is not seen: a product that it computes counts as the textbook's, one
 //! mul and one add per term.
 //!
-//! # Weights in 16 bits
+//! # Weights in fewer bits
 //!
 //! A [`PackedMatrix`] is kept in 32 bits, or in 16 (bf16, f16) that are widened where they are loaded.
 //! Widening is exact, like a move, and no operation: the loops are the same, and so are bits and counts.
+//! One in [`Blocks`] is widened some rows of a panel at a time, once for all rows of a task; the
+//! multiplications and additions that this takes are counted apart, as `widened`.
 //!
 //! # Instruction sets
 //!
@@ -46,6 +48,7 @@ mod activation;
 mod adaptive_pool;
 mod along;
 mod attention;
+mod blocks;
 mod buffer;
 mod compare;
 mod convolution;
@@ -88,6 +91,7 @@ pub use attention::{
     Context, Heads, Keep, Mask, Pairs, Scores, attention, attention_gradient, masked_context,
     masked_scores,
 };
+pub use blocks::{BlockType, Blocks};
 pub use compare::{CompareOp, compare};
 pub use convolution::{Convolution, convolution};
 pub use convolution_transposed::convolution_transposed;

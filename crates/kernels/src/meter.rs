@@ -83,6 +83,8 @@ pub struct Tally {
     /// Useful operations that were not executed as such, by [`Substitution`]: with those of its
     /// class, `executed` is never less than `useful`.
     pub substituted: [u64; Substitution::ALL.len()],
+    /// What else ran: making numbers of weights that are kept in blocks.
+    pub widened: Counts<u64>,
 }
 
 impl Tally {
@@ -114,10 +116,21 @@ impl Tally {
         counts
     }
 
+    /// All that ran: what was executed, and what else.
+    pub fn ran(&self) -> Counts<u64> {
+        self.executed + self.widened
+    }
+
     /// Counts `number` operations that were executed.
     #[inline(always)]
     pub fn executed(&mut self, class: Class, number: usize) {
         self.executed[class] += number as u64;
+    }
+
+    /// Counts `number` operations that made numbers of a weight's blocks.
+    #[inline(always)]
+    pub fn widened(&mut self, class: Class, number: usize) {
+        self.widened[class] += number as u64;
     }
 }
 
@@ -148,6 +161,7 @@ pub struct AtomicMeter {
     useful: [AtomicU64; Class::ALL.len()],
     executed: [AtomicU64; Class::ALL.len()],
     substituted: [AtomicU64; Substitution::ALL.len()],
+    widened: [AtomicU64; Class::ALL.len()],
 }
 
 impl AtomicMeter {
@@ -162,7 +176,12 @@ impl AtomicMeter {
             Counts::from_fn(|class| cells[class as usize].load(Ordering::Relaxed))
         };
         let substituted = std::array::from_fn(|i| self.substituted[i].load(Ordering::Relaxed));
-        Tally { useful: load(&self.useful), executed: load(&self.executed), substituted }
+        Tally {
+            useful: load(&self.useful),
+            executed: load(&self.executed),
+            substituted,
+            widened: load(&self.widened),
+        }
     }
 }
 
@@ -170,7 +189,11 @@ impl Meter for AtomicMeter {
     const ON: bool = true;
 
     fn record(&self, tally: &Tally) {
-        for (cells, counts) in [(&self.useful, &tally.useful), (&self.executed, &tally.executed)] {
+        for (cells, counts) in [
+            (&self.useful, &tally.useful),
+            (&self.executed, &tally.executed),
+            (&self.widened, &tally.widened),
+        ] {
             for (class, &number) in counts.nonzero() {
                 cells[class as usize].fetch_add(number, Ordering::Relaxed);
             }

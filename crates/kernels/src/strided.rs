@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use opledger_dims::{Class, PowerSign};
 
-use crate::elements::{Elements, widen};
+use crate::elements::{Element, Elements, for_elements};
 use crate::error::{KernelError, exactly, reaches};
 use crate::isa::{Isa, isa, vectorised};
 use crate::meter::{Meter, Tally};
@@ -209,7 +209,8 @@ pub fn gather<T: Number>(
     look_up(Elements::F32(table), width, ids, out)
 }
 
-/// As [`gather`] of a table that is kept in any type.
+/// As [`gather`] of a table that is kept in any type but blocks, which stand in panels
+/// ([`PackedMatrix::columns`](crate::PackedMatrix::columns)).
 ///
 /// # Errors
 /// As [`gather`].
@@ -223,8 +224,8 @@ pub fn look_up<T: Number>(
     if out.is_empty() {
         return Ok(0);
     }
-    if !table.len().is_multiple_of(width) {
-        return Err(KernelError::Shape { what: "the table is whole rows" });
+    if !table.len().is_multiple_of(width) || matches!(table, Elements::Blocks(_)) {
+        return Err(KernelError::Shape { what: "the table is whole rows of single elements" });
     }
     let bound = table.len() / width;
     let outside = |id: &i64| usize::try_from(*id).map_or(true, |id| id >= bound);
@@ -235,7 +236,9 @@ pub fn look_up<T: Number>(
     over_rows(out, width, 1, &crate::NoMeter, |first, out, _| {
         let mut elements = 0;
         for (out, &id) in out.chunks_mut(width).zip(&ids[first..]) {
-            widen(table.from(id as usize * width), out);
+            for_elements!(table.from(id as usize * width),
+                row => out.iter_mut().zip(row).for_each(|(out, x)| *out = x.widened()),
+                _blocks => {});
             elements += out.len();
         }
         read.fetch_add(elements, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 //! whether there is a head.
 
 mod architectures;
+mod names;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{Config, ConfigError};
 use architectures::{ARCHITECTURES, Architecture, BERT, DEEPSEEK_V3, MIXTRAL};
+pub use names::GgufNames;
 
 /// What a GGUF file says before its elements.
 #[derive(Clone, Copy, Debug)]
@@ -23,11 +25,16 @@ pub struct GgufHeader<'a> {
     pub metadata: &'a Map<String, Value>,
     /// Its tensors: sizes by name, outermost first.
     pub tensors: &'a BTreeMap<String, Vec<u64>>,
+    /// The elements of [`GGUF_FACTORS`], where the file has it: what each frequency is divided by.
+    pub factors: Option<&'a [f32]>,
 }
+
+/// The tensor of what frequencies are divided by, as Llama 3 scales them.
+pub const GGUF_FACTORS: &str = "rope_freqs.weight";
 
 /// Tensors that are constants of the rotation, and no parameters.
 pub const GGUF_CONSTANTS: [&str; 3] =
-    ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"];
+    [GGUF_FACTORS, "rope_factors_long.weight", "rope_factors_short.weight"];
 
 /// The architectures of llama.cpp that are read, each with the family that it is here.
 pub fn gguf_architectures() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -155,7 +162,16 @@ impl GgufHeader<'_> {
     /// How positions beyond those of training are turned.
     fn rope_scaling(&self, name: &str) -> Option<Value> {
         let of = |key: &str| self.metadata.get(&format!("{name}.rope.scaling.{key}"));
-        let kind = of("type").and_then(Value::as_str).filter(|kind| *kind != "none")?;
+        let kind = of("type").and_then(Value::as_str).filter(|kind| *kind != "none");
+        if let (None, Some(factors)) = (kind, self.factors) {
+            // One scaling whatever the number of tokens is.
+            let context = self.number("context_length")?;
+            return Some(json!({
+                "rope_type": "longrope", "short_factor": factors, "long_factor": factors, "factor": 1.0,
+                "attention_factor": 1.0, "original_max_position_embeddings": context,
+            }));
+        }
+        let kind = kind?;
         let mut scaling = Map::new();
         scaling.insert("rope_type".to_owned(), kind.into());
         for (own, key) in

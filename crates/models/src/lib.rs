@@ -18,7 +18,9 @@ pub use config::{
 };
 pub use decoder_sizes::{DecoderSizes, NamedSizes};
 pub use family::{Logits, Request, families, families_with_text};
-pub use gguf::{GGUF_CONSTANTS, GgufHeader, gguf_architectures, gguf_layers_behind};
+pub use gguf::{
+    GGUF_CONSTANTS, GGUF_FACTORS, GgufHeader, GgufNames, gguf_architectures, gguf_layers_behind,
+};
 pub use model::{ModelGraph, PositionLimit};
 pub use names::{Names, Pattern, Place};
 pub use opledger_nn::LatentForm;

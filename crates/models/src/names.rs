@@ -60,6 +60,8 @@ pub struct Names {
     ignored_scopes: Vec<String>,
     tied: Vec<(Pattern, String)>,
     sinusoids: Vec<Pattern>,
+    pub(crate) pairs: Vec<Pattern>,
+    pub(crate) raised: Vec<Pattern>,
 }
 
 #[derive(Clone, Debug)]

@@ -31,7 +31,7 @@ pub struct Checkpoint {
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
     pub(crate) path: PathBuf,
-    identity: Identity,
+    pub(crate) identity: Identity,
     /// Where the elements begin, in bytes.
     pub(crate) start: u64,
 }
@@ -84,7 +84,7 @@ impl Checkpoint {
         Some((&located.info, &self.shards.get(located.shard)?.path))
     }
 
-    fn empty(path: &Path) -> Self {
+    pub(crate) fn empty(path: &Path) -> Self {
         let (path, shards, tensors) = (path.to_owned(), Vec::new(), BTreeMap::new());
         Checkpoint { path, shards, tensors, unlisted: Vec::new() }
     }

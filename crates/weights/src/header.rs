@@ -14,13 +14,16 @@ use safetensors::Dtype;
 use serde::Deserialize;
 use serde::de::{Error, IntoDeserializer, MapAccess};
 
+use crate::kinds::TensorKind;
 use crate::limits::MAX_TENSORS;
 
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorInfo {
-    /// What the elements are.
+    /// What the elements are; bytes of blocks, where they are kept so.
     pub dtype: Dtype,
+    /// The blocks of a GGUF file in which they are kept.
+    pub(crate) blocks: Option<TensorKind>,
     /// The sizes, outermost first.
     pub shape: Vec<usize>,
     /// Where the elements lie, in bytes after the header.
@@ -30,7 +33,8 @@ pub struct TensorInfo {
 impl fmt::Display for TensorInfo {
     /// Kind and sizes: `F32 [2, 3]`, cut when they are many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&escaped(&format!("{} {:?}", self.dtype, self.shape)))
+        let dtype = self.blocks.map_or(self.dtype.to_string(), |blocks| blocks.name().to_owned());
+        f.write_str(&escaped(&format!("{dtype} {:?}", self.shape)))
     }
 }
 
@@ -269,6 +273,6 @@ impl Entry {
         }
         let fits = |size: &u64| usize::try_from(*size).map_err(|_| EntryError::Size(*size));
         let shape = sizes.iter().map(fits).collect::<Result<_, _>>()?;
-        Ok(TensorInfo { dtype, shape, range: start..end })
+        Ok(TensorInfo { dtype, blocks: None, shape, range: start..end })
     }
 }

@@ -9,6 +9,7 @@ use safetensors::Dtype;
 
 use crate::checkpoint::{Checkpoint, Located, unreadable};
 use crate::error::WeightsError;
+use crate::kinds::TensorKind;
 use crate::plan::{Parameter, Piece, Plan, parameters, plan};
 use crate::read::{FileElement, PIECE, Reader};
 
@@ -35,6 +36,8 @@ pub trait Sink {
     fn bf16(&mut self, elements: &[bf16]);
     /// Some more of a parameter that is asked for in half precision.
     fn f16(&mut self, elements: &[f16]);
+    /// Some more whole blocks of a parameter that is kept in blocks of a GGUF file.
+    fn blocks(&mut self, of: TensorKind, bytes: &[u8]);
 }
 
 impl Sink for Vec<f32> {
@@ -47,6 +50,8 @@ impl Sink for Vec<f32> {
     fn f16(&mut self, elements: &[f16]) {
         self.extend(elements.iter().map(|x| x.to_f32()));
     }
+    /// Of what is in blocks [`FoundParameters::blocks`] tells before.
+    fn blocks(&mut self, _: TensorKind, _: &[u8]) {}
 }
 
 /// The parameters of a graph, found in a checkpoint and not yet read.
@@ -155,10 +160,17 @@ impl FoundParameters<'_> {
         let mut types = self.plan.pieces[at].0.iter().map(|piece| piece.tensor.1.info.dtype);
         let first = types.next().unwrap_or(Dtype::F32);
         match first {
+            // What one is taken from is not as it was stored.
+            _ if self.names.is_raised(self.path(at)) => Elem::F32,
             Dtype::BF16 if types.all(|dtype| dtype == first) => Elem::Bf16,
             Dtype::F16 if types.all(|dtype| dtype == first) => Elem::F16,
             _ => Elem::F32,
         }
+    }
+
+    /// The blocks that a parameter is kept in, whole ones in each of its rows.
+    pub fn blocks(&self, at: usize) -> Option<TensorKind> {
+        self.plan.pieces[at].0.first()?.tensor.1.info.blocks
     }
 
     /// Refuses parameters that take more bytes than are `available`: each, by its position and sizes, as
@@ -188,6 +200,9 @@ impl FoundParameters<'_> {
     /// # Errors
     /// When a file cannot be read, or the elements are of another type.
     pub fn read(&mut self, at: usize, elem: Elem, sink: &mut dyn Sink) -> Result<(), WeightsError> {
+        if let Some(of) = self.blocks(at) {
+            return self.read_blocks(at, of, sink);
+        }
         let wrong = match elem {
             Elem::Bf16 => self.elements(at, |some: &[bf16]| sink.bf16(some)),
             Elem::F16 => self.elements(at, |some: &[f16]| sink.f16(some)),
@@ -199,6 +214,49 @@ impl FoundParameters<'_> {
         Ok(())
     }
 
+    /// Hands over the blocks of a parameter.
+    fn read_blocks(
+        &mut self,
+        at: usize,
+        of: TensorKind,
+        sink: &mut dyn Sink,
+    ) -> Result<(), WeightsError> {
+        let (pieces, transposed) = &self.plan.pieces[at];
+        let path = &self.parameters[at].path;
+        let (block, bytes) = of.block();
+        let (block, bytes) = (block as usize, bytes as usize);
+        // Blocks of one row each are read, and of one type.
+        let refused = |what: &str| {
+            let problem = format!("`{path}` is kept in {} {what}", of.name());
+            unreadable(&self.checkpoint.path, problem)
+        };
+        for piece in pieces {
+            let Piece { tensor: (_, located), begin, part, step, ins, .. } = piece;
+            if located.info.blocks != Some(of) {
+                return Err(refused("and in another type"));
+            }
+            if *transposed || !ins.is_multiple_of(block) || !begin.is_multiple_of(block) {
+                return Err(refused("that do not stand along its rows"));
+            }
+            let [begin, row] = [*begin, *ins].map(|elements| elements / block * bytes);
+            let range = begin + part.start * row..begin + part.end * row;
+            let (unit, mut own) = (if *step == 1 { bytes } else { row.max(1) }, Vec::new());
+            self.reader.stream_bytes(located, range, unit, |first, some| {
+                if *step == 1 {
+                    return sink.blocks(of, some);
+                }
+                own.clear();
+                for (at, row) in some.chunks_exact(unit).enumerate() {
+                    if (first / unit + at).is_multiple_of(*step) {
+                        own.extend_from_slice(row);
+                    }
+                }
+                sink.blocks(of, &own);
+            })?;
+        }
+        Ok(())
+    }
+
     /// Hands over the elements of a parameter, and says how many are infinite or no numbers.
     fn elements<E: FileElement>(
         &mut self,
@@ -206,8 +264,15 @@ impl FoundParameters<'_> {
         mut take: impl FnMut(&[E]),
     ) -> Result<usize, WeightsError> {
         let mut wrong = 0;
+        let raised = self.names.is_raised(&self.parameters[at].path);
+        let mut lowered = Vec::new();
         let mut counted = |some: &[E]| {
             wrong += some.iter().filter(|x| !x.is_finite()).count();
+            if raised {
+                lowered.clear();
+                lowered.extend(some.iter().map(|x| x.lowered()));
+                return take(&lowered);
+            }
             take(some);
         };
         let (pieces, transposed) = &self.plan.pieces[at];

@@ -68,7 +68,13 @@ pub(crate) fn parameters(
         nodes.filter(move |(_, node)| kept(&node.op))
     };
     let narrow = |located: &Located| matches!(located.info.dtype, Dtype::BF16 | Dtype::F16);
-    let width = if checkpoint.tensors.values().any(narrow) { 2 } else { size_of::<f32>() };
+    let blocks = checkpoint.tensors.values().any(|located| located.info.blocks.is_some());
+    let width = match checkpoint.tensors.values().any(narrow) {
+        // Whatever they are in blocks is asked for when it is read.
+        _ if blocks => 0,
+        true => 2,
+        false => size_of::<f32>(),
+    };
     let (mut count, mut needed) = (Integer::default(), Integer::default());
     for (_, node) in nodes() {
         let fail = |problem: OpError| WeightsError::Size { path: node.path.clone(), problem };
@@ -208,7 +214,11 @@ impl<'c> Planner<'c, '_> {
                 self.differences.mismatched.push(problem);
             }
             self.differences.mismatched.extend(problem);
-            pieces.extend(share.unwrap_or_default());
+            let share = share.unwrap_or_default();
+            match self.names.is_in_pairs(path) {
+                true => pieces.extend(share.iter().flat_map(|piece| halves_of_heads(piece, sizes))),
+                false => pieces.extend(share),
+            }
         }
         (pieces, transposed)
     }
@@ -217,7 +227,7 @@ impl<'c> Planner<'c, '_> {
 /// What is wrong with a tensor's kind, or with its sizes.
 fn mismatch(located: &Located, sizes: &[usize], fits: bool) -> Option<String> {
     let info = &located.info;
-    if conversion(info.dtype).is_none() {
+    if info.blocks.is_none() && conversion(info.dtype).is_none() {
         return Some(format!("is {}; F32, F16 and BF16 are read", info.dtype));
     }
     (!fits).then(|| format!("is {info} where {sizes:?} is needed"))
@@ -304,6 +314,23 @@ fn share<'c>(
             Some((0..turns).map(piece).collect())
         }
     }
+}
+
+/// The rows of a piece that holds each head's by turns, those of one half and those of the other, head by head:
+/// `sizes` begin with the heads and their rows.
+fn halves_of_heads<'c>(piece: &Piece<'c>, sizes: &[usize]) -> Vec<Piece<'c>> {
+    let [heads, rows, ..] = *sizes else { return vec![piece.clone()] };
+    let outs = heads * rows;
+    let whole = Piece {
+        outs,
+        ins: (piece.rows() * piece.ins).checked_div(outs).unwrap_or(0),
+        ..piece.clone()
+    };
+    let half = |head: usize, first: usize| {
+        let part = head * rows + first..(head + 1) * rows;
+        Piece { part, step: 2, ..whole.clone() }
+    };
+    (0..heads).flat_map(|head| [half(head, 0), half(head, 1)]).collect()
 }
 
 /// Whether a shape in a file is that of a parameter: the same sizes, or the same with neighbouring

@@ -26,6 +26,8 @@ pub(crate) trait FileElement: Copy + Default {
     /// How elements of a kind become it; none when they are not read as it.
     fn conversion(dtype: Dtype) -> Option<Conversion<Self>>;
     fn is_finite(self) -> bool;
+    /// One less.
+    fn lowered(self) -> Self;
 }
 
 impl FileElement for f32 {
@@ -34,6 +36,9 @@ impl FileElement for f32 {
     }
     fn is_finite(self) -> bool {
         f32::is_finite(self)
+    }
+    fn lowered(self) -> Self {
+        self - 1.0
     }
 }
 
@@ -45,6 +50,9 @@ impl FileElement for bf16 {
     fn is_finite(self) -> bool {
         bf16::is_finite(self)
     }
+    fn lowered(self) -> Self {
+        bf16::from_f32(self.to_f32() - 1.0)
+    }
 }
 
 impl FileElement for f16 {
@@ -54,6 +62,9 @@ impl FileElement for f16 {
     }
     fn is_finite(self) -> bool {
         f16::is_finite(self)
+    }
+    fn lowered(self) -> Self {
+        f16::from_f32(self.to_f32() - 1.0)
     }
 }
 
@@ -139,6 +150,24 @@ impl<'c> Reader<'c> {
             numbers.clear();
             convert(&self.bytes, &mut numbers);
             take(&numbers);
+            at += count;
+        }
+        Ok(())
+    }
+
+    /// Hands over the bytes of a range, whole rows of so many at a time, with where each begins in the range.
+    pub(crate) fn stream_bytes(
+        &mut self,
+        located: &Located,
+        range: Range<usize>,
+        row: usize,
+        mut take: impl FnMut(usize, &[u8]),
+    ) -> Result<(), WeightsError> {
+        let (mut at, piece) = (range.start, (PIECE / row).max(1) * row);
+        while at < range.end {
+            let count = piece.min(range.end - at);
+            self.fill(located, at as u64, count)?;
+            take(at - range.start, &self.bytes);
             at += count;
         }
         Ok(())

@@ -132,6 +132,10 @@ pub(crate) struct GenerateArgs {
     /// The file with the text to go on from
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     pub(crate) text_file: Option<PathBuf>,
+    /// Read and show text by this tokenizer.json, of a GGUF file for instance, in place of the one beside the
+    /// weights
+    #[arg(long, value_name = "FILE", conflicts_with = "ids")]
+    pub(crate) tokenizer: Option<PathBuf>,
     /// Read the sound for an encoder of sounds, `input_features`, from a safetensors file; drawn otherwise
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,

@@ -48,7 +48,10 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     let generator = if args.ignore_eos { generator.past_end_tokens() } else { generator };
     let given = args.prompt()?;
     let text = match &given {
-        Some(_) => Some(text::beside(&args.model, generator.model().directory())?),
+        Some(_) => Some(match &args.tokenizer {
+            Some(path) => text::of_file(path)?,
+            None => text::beside(&args.model, generator.model().directory())?,
+        }),
         None => None,
     };
     let prompt: Vec<i64> = match (&text, &given) {

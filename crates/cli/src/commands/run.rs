@@ -9,8 +9,8 @@ use opledger_account::{DeviceRoof, Model, ModelReference, SizedModel};
 use opledger_dims::{Binding, Counts, Integer, Scalar};
 use opledger_execute::weights;
 use opledger_interp::{
-    Fast, Feeds, Formulas, Interpreter, Ledger, Oracle, Peak, Prepared, RowCounts, Substitution,
-    Theorem,
+    Fast, Feeds, Formulas, Interpreter, Ledger, Oracle, Peak, Prepared, Row, RowCounts,
+    Substitution, Theorem,
 };
 use opledger_ir::ops::Source;
 use opledger_ir::{Graph, Op, Operation, Part, PartCounts, Role, SizeRole, Value};
@@ -326,11 +326,17 @@ fn executed(graph: &Graph, ledger: &Ledger) -> Vec<ExecutedNode> {
             useful,
             executed: covered,
             substituted: substituted(&counts.substituted),
-            parts: row.parts().map(|part| executed_part(part, &counts)).collect(),
+            parts: parts(row, &counts).map(|part| executed_part(part, &counts)).collect(),
             bytes: Bytes { read: counts.bytes_read.into(), written: counts.bytes_written.into() },
         });
     }
     nodes
+}
+
+/// The parts of a node's cost, and the widening of weights where there was any.
+fn parts(row: &Row, counts: &RowCounts) -> impl Iterator<Item = Part> {
+    let widening = counts.executed.parts().find(|part| *part == Part::Widening);
+    row.parts().chain(widening)
 }
 
 fn executed_part(part: Part, counts: &RowCounts) -> ExecutedPart {

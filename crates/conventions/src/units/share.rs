@@ -76,7 +76,7 @@ pub(super) fn of_part(part: Part) -> Option<Share> {
         Part::SoftCap => Some(Share::AttentionCap),
         Part::Bias => Some(Share::AttentionBias),
         Part::Softmax => Some(Share::Softmax),
-        Part::Contraction | Part::Pointwise | Part::Unforeseen => None,
+        Part::Contraction | Part::Pointwise | Part::Widening | Part::Unforeseen => None,
     }
 }
 

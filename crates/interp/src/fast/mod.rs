@@ -218,7 +218,10 @@ impl<M: Metering> Fast<M> {
         let (node, row, call) = (call.node, call.row, &call.on(&inputs));
         let mut buffer = self.pool.take(call.output_len());
         match &node.op {
-            Op::Embedding(_) => pointwise::embedding(call, Some(weight), &mut buffer)?,
+            Op::Embedding(_) => {
+                let meter = M::of(row, Part::Widening);
+                pointwise::embedding(call, Some(weight), &mut buffer, meter)?;
+            }
             Op::Experts(_) => {
                 let meter = M::of(row, Part::Contraction);
                 einsum::experts(call, Some(weight), &mut buffer, meter)?;
@@ -330,7 +333,7 @@ fn compute<M: Metering>(
         Op::Select(op) => pointwise::select(op, call, out),
         Op::ToReal(_) => pointwise::to_real(call, out),
         Op::Fill(op) => pointwise::fill(op, out),
-        Op::Embedding(_) => pointwise::embedding(call, None, out),
+        Op::Embedding(_) => pointwise::embedding(call, None, out, M::of(row, Part::Widening)),
         Op::RotaryAngles(op) => pointwise::rotary_angles(op, call, out, meter),
         Op::Rope(op) => pointwise::rope(op, call, out, meter),
         Op::Sinusoid(_) => pointwise::sinusoid(call, out, meter),

@@ -147,10 +147,15 @@ pub(super) fn fill(op: &Fill, out: &mut [f32]) -> Applied {
 }
 
 /// Rows of a table, which is the second operand if it is not given as a weight.
-pub(super) fn embedding(call: &Call<'_, f32>, weight: Option<&Weight>, out: &mut [f32]) -> Applied {
+pub(super) fn embedding(
+    call: &Call<'_, f32>,
+    weight: Option<&Weight>,
+    out: &mut [f32],
+    meter: &impl Meter,
+) -> Applied {
     let ids = call.index(0)?.data();
     let read = match weight {
-        Some(weight) => weight.look_up(ids, out),
+        Some(weight) => weight.look_up(ids, out, meter),
         None => {
             let table = call.table(1)?;
             let width = table.shape().last().copied().unwrap_or(0);

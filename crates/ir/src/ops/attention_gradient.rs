@@ -91,7 +91,9 @@ impl Operation for AttentionGradient {
             Part::Scale | Part::Softmax => forward.part(part),
             Part::Contraction => products.clone(),
             Part::Pointwise => slopes.clone(),
-            Part::SoftCap | Part::Bias | Part::Context | Part::Unforeseen => Counts::zero(),
+            Part::SoftCap | Part::Bias | Part::Context | Part::Widening | Part::Unforeseen => {
+                Counts::zero()
+            }
         };
         self.facts().parts.iter().map(|part| (*part, of(*part))).collect()
     }

@@ -79,7 +79,8 @@ fn each<T: Scalar>(
                 let value =
                     op.reference(&call, &mut |part| parts.add(part, &take_counts())).unwrap();
                 assert!(take_counts().is_zero(), "{}: operations counted in no part", node.path);
-                let bytes = reads.bytes(&shapes);
+                let elems: Vec<_> = shapes.iter().map(|shape| shape.elem).collect();
+                let bytes = reads.bytes(&elems);
                 prove_axes(op, &call, &node.shape, &value[0]);
                 take_counts();
                 seen(var, &parts, bytes, &binding);

@@ -75,7 +75,7 @@ pub(crate) fn compare<const PARTS: usize>(what: &str, plain: &Ran<PARTS>, counti
     assert_eq!(plain.tallies, counting.tallies, "{what}: tallies");
     let mut executed = Counts::zero();
     for tally in &counting.tallies {
-        executed += &tally.executed;
+        executed += &tally.ran();
         let substituted = tally.substituted_counts();
         for class in Class::ALL {
             let (useful, executed) = (tally.useful[class], tally.executed[class]);
@@ -112,7 +112,7 @@ pub(crate) fn add_up<const PARTS: usize>(
 ) {
     let with = |part| std::array::from_fn(|at| at == 0 || at == part);
     let (whole, first) = (ran(on), ran(with(0)).counted());
-    assert_eq!(whole.tallies[0].executed, first, "{what}: executed of the first part");
+    assert_eq!(whole.tallies[0].ran(), first, "{what}: executed of the first part");
     for part in (1..PARTS).filter(|part| on[*part]) {
         let said = whole.tallies[part].executed + first;
         assert_eq!(said, ran(with(part)).counted(), "{what}: executed of part {part}");

@@ -72,6 +72,9 @@ impl Case {
             [layout(kinds[0], [m, k]), layout(kinds[1], [k, n])];
         let panels = match packed {
             None | Some(WeightType::F32) => PackedMatrix::new(&b, [k, n], [b_row, b_col]).unwrap(),
+            Some(narrow @ WeightType::Blocks(_)) => {
+                packed_in(narrow, [k, n], Order::Columns, data.b.iter().copied())
+            }
             Some(narrow) => {
                 let at = |i: usize| data.b[i / n * b_row + i % n * b_col];
                 packed_in(narrow, [k, n], Order::Rows, (0..k * n).map(at))
@@ -106,7 +109,7 @@ impl Case {
 /// Whether a right factor is packed, and the type in which it is then kept.
 type Kept = Option<WeightType>;
 
-/// A matrix that is kept in 16 bits.
+/// A matrix that is kept in fewer bits; of blocks, with bytes that numbers give.
 fn packed_in<T: Number>(
     narrow: WeightType,
     shape: [usize; 2],
@@ -114,12 +117,24 @@ fn packed_in<T: Number>(
     elements: impl Iterator<Item = f32>,
 ) -> PackedMatrix<T> {
     let mut packing = Packing::new(shape, order, narrow).unwrap();
-    if narrow == WeightType::Bf16 {
-        let halves: Vec<bf16> = elements.map(bf16::from_f32).collect();
-        packing.extend(Elements::Bf16(&halves)).unwrap();
-    } else {
-        let halves: Vec<f16> = elements.map(f16::from_f32).collect();
-        packing.extend(Elements::F16(&halves)).unwrap();
+    match narrow {
+        WeightType::F32 => unreachable!("a matrix in 32 bits is packed as it is"),
+        WeightType::Bf16 => {
+            let halves: Vec<bf16> = elements.map(bf16::from_f32).collect();
+            packing.extend(Elements::Bf16(&halves)).unwrap();
+        }
+        WeightType::F16 => {
+            let halves: Vec<f16> = elements.map(f16::from_f32).collect();
+            packing.extend(Elements::F16(&halves)).unwrap();
+        }
+        WeightType::Blocks(of) => {
+            let bytes: Vec<u8> = elements.map(|x| x.to_bits() as u8 & 0xbb).collect();
+            let bytes =
+                bytes.iter().copied().cycle().take(of.bytes() * (bytes.len() / of.elements()));
+            packing
+                .extend(Elements::Blocks(Blocks { of, bytes: &bytes.collect::<Vec<u8>>() }))
+                .unwrap();
+        }
     }
     packing.finish().unwrap()
 }
@@ -128,9 +143,16 @@ fn packed_in<T: Number>(
 /// it.
 fn check(case: Case) {
     let data = case.data();
-    let types = [WeightType::F32, WeightType::Bf16, WeightType::F16].map(Some);
-    for packed in [None].into_iter().chain(types) {
-        if packed.is_some() && !case.shared {
+    let types = [WeightType::F32, WeightType::Bf16, WeightType::F16];
+    let blocks = BlockType::ALL.map(WeightType::Blocks);
+    for packed in [None].into_iter().chain(types.into_iter().chain(blocks).map(Some)) {
+        let whole = |of: BlockType| case.kinds[1] == 1 && case.k.is_multiple_of(of.elements());
+        let kept = match packed {
+            Some(WeightType::Blocks(of)) => case.shared && whole(of),
+            Some(_) => case.shared,
+            None => true,
+        };
+        if !kept {
             continue;
         }
         let what = format!("{case:?}, packed: {packed:?}");
@@ -389,5 +411,12 @@ fn products_of_several_tasks_blocks_and_cuts_of_terms_count_themselves() {
         ([2, 200, 20, 260], [1, 0], true),
     ] {
         check(plain(sizes, kinds, shared));
+    }
+}
+
+#[test]
+fn products_by_blocks_count_what_widening_them_takes() {
+    for sizes in [[1, 1, 256, 40], [1, 3, 512, 31], [1, 7, 256, 33], [1, 100, 1280, 45]] {
+        check(plain(sizes, [0, 1], true));
     }
 }

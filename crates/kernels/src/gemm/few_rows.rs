@@ -27,14 +27,16 @@ pub(crate) struct FewRows<'a, T, E> {
     pub(crate) a_term: usize,
     /// `B`, read at `term·NR + column`.
     pub(crate) b: &'a [E],
+    /// Whether the sums begin with `C`.
+    pub(crate) add: bool,
 }
 
 impl<T: Number, E: Element<T>> FewRows<'_, T, E> {
     /// Computes the product into rows of `c` that are `c_row` apart.
     ///
     /// # Safety
-    /// `c` points to `m` rows of `n` elements, `c_row` apart, valid for writes and reached by nobody else
-    /// meanwhile.
+    /// `c` points to `m` rows of `n` elements, `c_row` apart, valid for reads and writes and reached by nobody
+    /// else meanwhile.
     pub(crate) unsafe fn into_rows(self, isa: Isa, c: *mut T, c_row: usize) {
         let FewRows { m, k, n, .. } = self;
         assert!(m > 0 && k > 0 && (n == NR || n == NR_HALF));
@@ -128,6 +130,13 @@ unsafe fn some_rows<V: Vector, E: Element<V::Number>, const ROWS: usize, const C
     // SAFETY: the rows lie inside the product, whose indices are in bounds by contract.
     unsafe {
         let mut sums = [[V::splat(V::Number::of(0.0)); COLS]; ROWS];
+        if p.add {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::load(c.add((row + i) * c_row + j * V::LANES));
+                }
+            }
+        }
         let mut a: [*const V::Number; ROWS] =
             std::array::from_fn(|i| p.a.as_ptr().wrapping_add((row + i) * p.a_row));
         let mut b = p.b.as_ptr();
@@ -167,17 +176,18 @@ mod tests {
                 let (a_row, a_term, c_row) = (1 + m % 2 * (k + 1), 2 - m % 2, n + 3);
                 let a: Vec<f32> = (0..m * a_row + k * a_term).map(number).collect();
                 let b: Vec<E> = (0..NR * k).map(|i| narrow(number(i + 5))).collect();
-                let mut expected = vec![7.0; c_row * m];
+                let (mut expected, add) = (vec![7.0; c_row * m], k == 33);
                 for i in 0..m {
                     for j in 0..n {
-                        expected[i * c_row + j] = (0..k).fold(0.0, |sum, p| {
+                        let first = if add { 7.0 } else { 0.0 };
+                        expected[i * c_row + j] = (0..k).fold(first, |sum, p| {
                             f32::mul_add(a[i * a_row + p * a_term], b[p * NR + j].widened(), sum)
                         });
                     }
                 }
                 for isa in Isa::available() {
                     let mut c = vec![7.0; c_row * m];
-                    let product = FewRows { m, k, n, a: &a, a_row, a_term, b: &b };
+                    let product = FewRows { m, k, n, a: &a, a_row, a_term, b: &b, add };
                     // SAFETY: `c` holds `m` rows, `c_row` apart.
                     unsafe { product.into_rows(isa, c.as_mut_ptr(), c_row) };
                     assert_eq!(c, expected, "{isa}, {m}x{k}x{n}");

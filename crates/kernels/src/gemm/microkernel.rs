@@ -11,6 +11,7 @@ use std::hint::black_box;
 use std::ops::Range;
 
 use super::matrix::Matrix;
+pub(crate) use crate::blocks::NR;
 use crate::isa::{Isa, Level};
 use crate::number::Number;
 use crate::number::simd::{Vector, prefetch, prefetch_near};
@@ -19,8 +20,6 @@ use crate::number::simd::{Vector, prefetch, prefetch_near};
 const AHEAD: usize = 32;
 /// Terms that are taken without moving an address.
 const UNROLL: usize = 4;
-/// Columns of a panel of `B`.
-pub(crate) const NR: usize = 32;
 /// Columns of half a panel.
 pub(crate) const NR_HALF: usize = 16;
 

@@ -5,18 +5,19 @@ use half::{bf16, f16};
 use super::matrix::Matrix;
 use super::microkernel::NR;
 use super::packing::{pack, pack_columns};
+use crate::blocks::{BlockType, Blocks};
 use crate::buffer::{Buffer, HalfBuffer};
 use crate::elements::{Element, Elements, WeightType, for_elements};
 use crate::error::{KernelError, exactly, holds, reaches};
 use crate::isa::isa;
-use crate::meter::NoMeter;
+use crate::meter::{Meter, Tally};
 use crate::number::Number;
 use crate::tasks::over_rows;
 
 /// A `k×n` right factor of [`gemm`](crate::gemm()), packed once for many products.
 ///
 /// Columns stand in panels of 32, the last one filled up with zeros, so it takes
-/// `bytes·k·⌈n/32⌉·32` bytes, with 4 or 2 to an element.
+/// `bytes·k·⌈n/32⌉·32` bytes, with 4 or 2 to an element, or what the blocks of so many take.
 pub struct PackedMatrix<T = f32> {
     k: usize,
     n: usize,
@@ -28,6 +29,7 @@ enum Kept<T> {
     F32(Buffer<T>),
     Bf16(HalfBuffer<bf16>),
     F16(HalfBuffer<f16>),
+    Blocks(BlockType, Vec<u8>),
 }
 
 /// In which order the elements of a matrix come.
@@ -80,6 +82,10 @@ impl<T: Number> PackedMatrix<T> {
             WeightType::F32 => Buffer::zeros(len).map(Kept::F32),
             WeightType::Bf16 => HalfBuffer::zeros(len).map(Kept::Bf16),
             WeightType::F16 => HalfBuffer::zeros(len).map(Kept::F16),
+            WeightType::Blocks(of) if !k.is_multiple_of(of.elements()) => {
+                return Err(KernelError::Shape { what: "columns are whole blocks" });
+            }
+            WeightType::Blocks(of) => room(of, len).map(|bytes| Kept::Blocks(of, bytes)),
         };
         Ok(PackedMatrix { k, n, panels: panels.ok_or(large)? })
     }
@@ -96,7 +102,8 @@ impl<T: Number> PackedMatrix<T> {
 
     /// Bytes that it takes.
     pub fn bytes(&self) -> usize {
-        self.panels().len() * self.weight_type().bytes()
+        // It is there, so it does not exceed the address space.
+        self.weight_type().bytes(self.panels().len()).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn panels(&self) -> Elements<'_, T> {
@@ -104,46 +111,74 @@ impl<T: Number> PackedMatrix<T> {
             Kept::F32(panels) => Elements::F32(panels),
             Kept::Bf16(panels) => Elements::Bf16(panels),
             Kept::F16(panels) => Elements::F16(panels),
+            Kept::Blocks(of, bytes) => Elements::Blocks(Blocks { of: *of, bytes }),
         }
     }
 
-    /// Looks up columns: each id's is a row of `out`, `[ids.len(), k]`. Counts nothing, and returns how many
-    /// elements were read, those of a column as often as it is looked up.
+    /// Looks up columns: each id's is a row of `out`, `[ids.len(), k]`. Counts what widening blocks takes and
+    /// nothing else, and returns how many elements were read, those of a column as often as it is looked up.
     ///
     /// # Errors
     /// [`KernelError::IdOutOfRange`] for the first id that names no column; [`KernelError::Length`] if
     /// `out` disagrees.
-    pub fn columns(&self, ids: &[i64], out: &mut [T]) -> Result<usize, KernelError> {
+    pub fn columns<M: Meter>(
+        &self,
+        ids: &[i64],
+        out: &mut [T],
+        meter: &M,
+    ) -> Result<usize, KernelError> {
         let (k, n) = (self.k, self.n);
         exactly("output", out.len(), &[ids.len(), k])?;
         let outside = |id: &i64| usize::try_from(*id).map_or(true, |id| id >= n);
         if let Some(position) = ids.iter().position(outside) {
             return Err(KernelError::IdOutOfRange { id: ids[position], position, bound: n });
         }
-        for_elements!(self.panels(), panels => over_rows(out, k, 1, &NoMeter, |first, out, _| {
+        let panels = self.panels();
+        over_rows(out, k, 1, meter, |first, out, tally| {
             for (out, &id) in out.chunks_mut(k).zip(&ids[first..]) {
                 let (panel, column) = (id as usize / NR, id as usize % NR);
-                let rows = panels[panel * k * NR..][..k * NR].chunks_exact(NR);
-                out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[column].widened());
+                let panel = panels.from(panel * k * NR).split_at(k * NR).0;
+                for_elements!(panel,
+                    panel => {
+                        let rows = panel.chunks_exact(NR);
+                        out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[column].widened());
+                    },
+                    blocks => blocks.column(column, out, tally));
             }
-        }));
+        });
         Ok(out.len())
-    }
-
-    /// The element of a row and a column.
-    fn at(&self, row: usize, column: usize) -> T {
-        let at = (column / NR * self.k + row) * NR + column % NR;
-        for_elements!(self.panels(), panels => panels[at].widened())
     }
 
     /// Appends all elements in an order.
     pub fn unpack(&self, order: Order, out: &mut Vec<T>) {
         let &PackedMatrix { k, n, .. } = self;
-        match order {
-            Order::Rows => (0..k).for_each(|p| out.extend((0..n).map(|j| self.at(p, j)))),
-            Order::Columns => (0..n).for_each(|j| out.extend((0..k).map(|p| self.at(p, j)))),
-        }
+        for_elements!(self.panels(),
+        panels => {
+            let at = |p: usize, j: usize| -> T { panels[(j / NR * k + p) * NR + j % NR].widened() };
+            match order {
+                Order::Rows => (0..k).for_each(|p| out.extend((0..n).map(|j| at(p, j)))),
+                Order::Columns => (0..n).for_each(|j| out.extend((0..k).map(|p| at(p, j)))),
+            }
+        },
+        blocks => {
+            // Blocks stand along columns, and their order is that of columns.
+            let (mut column, mut tally) = (vec![T::of(0.0); k], Tally::default());
+            for j in 0..n {
+                let panel = blocks.split_at(j / NR * k * NR).1.split_at(k * NR).0;
+                panel.column(j % NR, &mut column, &mut tally);
+                out.extend_from_slice(&column);
+            }
+        });
     }
+}
+
+/// Bytes for so many elements in blocks.
+fn room(of: BlockType, elements: usize) -> Option<Vec<u8>> {
+    let len = WeightType::Blocks(of).bytes(elements)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).ok()?;
+    bytes.resize(len, 0);
+    Some(bytes)
 }
 
 impl<T> std::fmt::Debug for PackedMatrix<T> {
@@ -169,6 +204,7 @@ enum Waiting<T> {
     F32(Vec<T>),
     Bf16(Vec<bf16>),
     F16(Vec<f16>),
+    Blocks(Vec<u8>),
 }
 
 /// Bytes of columns that wait at most, where one panel's are no more.
@@ -178,12 +214,17 @@ impl<T: Number> Packing<T> {
     /// Begins a `k×n` matrix that is kept in a type.
     ///
     /// # Errors
-    /// [`KernelError::EmptyReduction`] if `k` is zero; [`KernelError::TooLarge`].
+    /// [`KernelError::EmptyReduction`] if `k` is zero; [`KernelError::TooLarge`]; [`KernelError::Shape`] of
+    /// blocks that do not stand along columns.
     pub fn new(shape: [usize; 2], order: Order, of: WeightType) -> Result<Self, KernelError> {
         let waiting = match of {
             WeightType::F32 => Waiting::F32(Vec::new()),
             WeightType::Bf16 => Waiting::Bf16(Vec::new()),
             WeightType::F16 => Waiting::F16(Vec::new()),
+            WeightType::Blocks(_) if order == Order::Rows => {
+                return Err(KernelError::Shape { what: "columns are whole blocks" });
+            }
+            WeightType::Blocks(_) => Waiting::Blocks(Vec::new()),
         };
         Ok(Packing { matrix: PackedMatrix::zeros(shape, of)?, order, came: 0, waiting })
     }
@@ -212,6 +253,11 @@ impl<T: Number> Packing<T> {
             }
             (Kept::F16(panels), Waiting::F16(waiting), Elements::F16(new)) => {
                 put(state, new, waiting, panels);
+            }
+            (Kept::Blocks(of, panels), Waiting::Blocks(waiting), Elements::Blocks(new))
+                if *of == new.of =>
+            {
+                put_blocks((*of, state), new.bytes, waiting, panels);
             }
             _ => return Err(KernelError::Shape { what: "elements are of the matrix's type" }),
         }
@@ -275,9 +321,37 @@ fn put<E: Copy + Send + Sync>(
     }
 }
 
+/// The same of blocks, whose columns follow one another: a panel at a time.
+fn put_blocks(
+    (of, ([k, n], _, came)): (BlockType, ([usize; 2], Order, usize)),
+    mut new: &[u8],
+    waiting: &mut Vec<u8>,
+    panels: &mut [u8],
+) {
+    let column = k / of.elements() * of.bytes();
+    let all = n * column;
+    let mut packed = came / of.elements() * of.bytes() - waiting.len();
+    while !new.is_empty() {
+        let full = (NR * column).min(all - packed);
+        let some = (full - waiting.len()).min(new.len());
+        waiting.reserve_exact(full - waiting.len());
+        waiting.extend_from_slice(&new[..some]);
+        new = &new[some..];
+        if waiting.len() == full {
+            of.pack(waiting, column, &mut panels[packed..][..NR * column]);
+            packed += full;
+            waiting.clear();
+        }
+    }
+    if packed == all {
+        *waiting = Vec::new();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NoMeter;
 
     #[test]
     fn elements_that_come_piece_by_piece_stand_where_the_whole_matrix_has_them() {
@@ -311,7 +385,7 @@ mod tests {
                 assert!(back.iter().zip(&narrow).all(|(x, y)| *x == y.to_f32()));
                 let ids: Vec<i64> = (0..n as i64).rev().collect();
                 let (mut columns, mut all) = (vec![f32::NAN; k * n], Vec::new());
-                assert_eq!(halves.columns(&ids, &mut columns), Ok(k * n));
+                assert_eq!(halves.columns(&ids, &mut columns, &NoMeter), Ok(k * n));
                 halves.unpack(Order::Columns, &mut all);
                 assert!(all.chunks_exact(k).rev().flatten().eq(&columns));
             }
@@ -321,6 +395,6 @@ mod tests {
         assert!(short.finish().is_err());
         let packed = PackedMatrix::new(&[1.0; 6], [2, 3], [1, 2]).unwrap();
         let outside = KernelError::IdOutOfRange { id: 3, position: 1, bound: 3 };
-        assert_eq!(packed.columns(&[2, 3], &mut [0.0; 4]), Err(outside));
+        assert_eq!(packed.columns(&[2, 3], &mut [0.0; 4], &NoMeter), Err(outside));
     }
 }

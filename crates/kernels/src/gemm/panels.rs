@@ -21,6 +21,8 @@ pub(super) const MC: usize = 96;
 /// Rows up to which the memory is asked for the next panel all along: more take longer by a panel than it
 /// takes to come.
 const SOON: usize = 48;
+/// Terms of blocks that few rows widen at once: they stay in the first-level cache.
+const WIDENED: usize = 64;
 
 /// The columns of one task.
 #[derive(Clone, Copy)]
@@ -93,7 +95,8 @@ pub(super) unsafe fn over_panels<T: Number>(
                 let out = &mut packed[col * terms..][..NR * terms];
                 match b {
                     Panels::Packed(panels) => {
-                        widen(panels.from((first + col) * k + term * NR), out);
+                        let panel = panels.from((first + col) * k + term * NR);
+                        widen(isa, panel, out, &mut tallies.product);
                     }
                     Panels::Plain(b) => {
                         pack_panel(isa, b.from(term, first + col), terms, NR.min(width - col), out);
@@ -166,7 +169,12 @@ pub(super) unsafe fn over_panels<T: Number>(
 
 /// The elements of a panel that may lie behind all panels: they are only brought closer.
 fn following<T>(panels: Elements<'_, T>, from: usize, elements: usize) -> Next {
-    for_elements!(panels, panels => Next::new(panels.as_ptr().wrapping_add(from), elements))
+    for_elements!(panels,
+    panels => Next::new(panels.as_ptr().wrapping_add(from), elements),
+    blocks => {
+        let [from, bytes] = [from, elements].map(|x| x / blocks.of.elements() * blocks.of.bytes());
+        Next::new(blocks.bytes.as_ptr().wrapping_add(from), bytes)
+    })
 }
 
 /// A product by `matrixmultiply`, which reads the panel as a matrix.
@@ -210,6 +218,7 @@ unsafe fn few_rows<T: Number>(
     tallies: &mut GemmTallies,
 ) {
     let mut edge = [T::of(0.0); FEW_ROWS * NR];
+    let mut wide = [T::of(0.0); WIDENED * NR];
     for first in (0..n).step_by(NR) {
         let cols = NR.min(n - first);
         let width = if cols <= NR_HALF { NR_HALF } else { NR };
@@ -217,10 +226,21 @@ unsafe fn few_rows<T: Number>(
         let block = unsafe { block.part(first, m, first, cols) };
         let (to, stride) =
             if cols == width { (block.c, block.stride) } else { (edge.as_mut_ptr(), NR) };
-        for_elements!(panels.from(first * k), panel => {
-            let b = &panel[..k * NR];
-            let product = FewRows { m, k, n: width, a: a.data, a_row: a.row, a_term: a.col, b };
+        let Matrix { data, row: a_row, col: a_term } = a;
+        for_elements!(panels.from(first * k),
+        panel => {
+            let (b, add) = (&panel[..k * NR], false);
+            let product = FewRows { m, k, n: width, a: data, a_row, a_term, b, add };
             // SAFETY: the rows are those of the block, by contract, or of `edge`.
+            unsafe { product.into_rows(isa, to, stride) };
+        },
+        blocks => for term in (0..k).step_by(WIDENED) {
+            let terms = WIDENED.min(k - term);
+            let b = &mut wide[..terms * NR];
+            blocks.rows(isa, term, b, &mut tallies.product);
+            let (a, add) = (&data[term * a_term..], term > 0);
+            let product = FewRows { m, k: terms, n: width, a, a_row, a_term, b, add };
+            // SAFETY: as above; where the sums begin with them, they were written before.
             unsafe { product.into_rows(isa, to, stride) };
         });
         count_panel(m * k * width, &mut tallies.product);

@@ -294,23 +294,85 @@ fn a_weight_in_16_bits_gives_the_bits_of_the_same_weight_widened() {
             let wide: Vec<f32> = match narrow {
                 Elements::Bf16(all) => all.iter().map(|x| x.to_f32()).collect(),
                 Elements::F16(all) => all.iter().map(|x| x.to_f32()).collect(),
-                Elements::F32(_) => unreachable!(),
+                Elements::F32(_) | Elements::Blocks(_) => unreachable!(),
             };
             let mut packing = Packing::new([k, n], Order::Columns, narrow.weight_type()).unwrap();
             packing.extend(narrow).unwrap();
             let narrow = packing.finish().unwrap();
             let wide = PackedMatrix::new(&wide, [k, n], [1, k]).unwrap();
-            assert_eq!((2 * narrow.bytes(), narrow.weight_type().bytes()), (wide.bytes(), 2));
+            assert_eq!(
+                (2 * narrow.bytes(), narrow.weight_type().bytes(1)),
+                (wide.bytes(), Some(2))
+            );
             let side = MatrixBatch { data: &a, offsets: &[0], row_stride: k, col_stride: 1 };
             let [narrow, wide] = [&narrow, &wide].map(|b| {
                 let mut c = vec![f32::NAN; m * n];
                 let problem = Gemm { batch: 1, m, k, n, a: side, b: Right::Packed(b) };
                 gemm(&problem, &mut c, &NoMeter).unwrap();
                 let mut columns = vec![f32::NAN; 2 * k];
-                b.columns(&[n as i64 - 1, 0], &mut columns).unwrap();
+                b.columns(&[n as i64 - 1, 0], &mut columns, &NoMeter).unwrap();
                 (c, columns)
             });
             assert_eq!(narrow, wide, "{m}x{k}x{n}");
         }
     }
+}
+
+/// The same of blocks, and what widening them takes: once for the rows of a task, and for each look-up.
+#[test]
+fn a_weight_in_blocks_gives_the_bits_of_the_same_weight_widened() {
+    for of in BlockType::ALL {
+        for (m, k, n) in [(1, 256, 70), (3, 512, 31), (5, 1280, 16), (200, 256, 260)] {
+            let a = data(m * k, 1);
+            let len = n * k / of.elements() * of.bytes();
+            let bytes: Vec<u8> = (0..len).map(|i| (i * 73 + i / 7 + 5) as u8 & 0xbb).collect();
+            let mut wide = Vec::new();
+            of.widen(&bytes, &mut wide);
+            let mut packing = Packing::new([k, n], Order::Columns, WeightType::Blocks(of)).unwrap();
+            for some in bytes.chunks(7 * of.bytes()) {
+                packing.extend(Elements::Blocks(Blocks { of, bytes: some })).unwrap();
+            }
+            let narrow = packing.finish().unwrap();
+            assert_eq!(narrow.bytes(), len / n * n.next_multiple_of(32));
+            let wide = PackedMatrix::new(&wide, [k, n], [1, k]).unwrap();
+            let side = MatrixBatch { data: &a, offsets: &[0], row_stride: k, col_stride: 1 };
+            let [narrow, wide] = [&narrow, &wide].map(|b| {
+                let meter = AtomicMeter::new();
+                let mut c = vec![f32::NAN; m * n];
+                let problem = Gemm { batch: 1, m, k, n, a: side, b: Right::Packed(b) };
+                gemm(&problem, &mut c, &meter).unwrap();
+                let product = meter.read();
+                let mut columns = vec![f32::NAN; 2 * k];
+                b.columns(&[n as i64 - 1, 0], &mut columns, &meter).unwrap();
+                let mut all = Vec::new();
+                b.unpack(Order::Columns, &mut all);
+                let bits =
+                    [c, columns, all].map(|x| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+                (bits, product, meter.read())
+            });
+            assert_eq!(narrow.0, wide.0, "{of:?}, {m}x{k}x{n}");
+            assert_eq!(narrow.1.executed, wide.1.executed);
+            // A multiplication of each element, of panels filled up to 32 columns, by each task of rows.
+            let times = (m.div_ceil(96) * k * n.next_multiple_of(32)) as u64;
+            let shifted = ["Q4_1", "Q5_1", "Q4_K", "Q5_K"].contains(&of.name());
+            let scales = match of.name() {
+                "Q4_K" | "Q5_K" => times / 32 * 2,
+                "Q6_K" => times / 16,
+                _ => 0,
+            };
+            let adds = if shifted { times } else { 0 };
+            let widened = narrow.1.widened;
+            assert_eq!(
+                (widened[Class::Mul], widened[Class::Add]),
+                (times + scales, adds),
+                "{of:?}"
+            );
+            assert!(wide.2.widened.is_zero() && narrow.2.executed == narrow.1.executed);
+            assert!(narrow.2.widened[Class::Mul] > widened[Class::Mul]);
+        }
+    }
+    let rows = Packing::<f32>::new([256, 4], Order::Rows, WeightType::Blocks(BlockType::Q8_0));
+    assert!(matches!(rows, Err(KernelError::Shape { .. })));
+    let part = Packing::<f32>::new([40, 4], Order::Columns, WeightType::Blocks(BlockType::Q8_0));
+    assert!(matches!(part, Err(KernelError::Shape { .. })));
 }

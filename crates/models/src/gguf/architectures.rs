@@ -211,6 +211,47 @@ const DEEPSEEK_EXPERTS: &[(&str, &str)] = &[
     ("expert_weights_scale", "routed_scaling_factor"),
 ];
 
+/// Those of Nemotron-H, of which a layer is one of a state space, attention, or a feed-forward layer.
+const NEMOTRON_H: &[(&str, &str)] = &[
+    ("embedding_length", "hidden_size"),
+    ("attention.head_count", "num_attention_heads"),
+    ("attention.key_length", "head_dim"),
+    ("context_length", "max_position_embeddings"),
+    ("attention.layer_norm_rms_epsilon", "layer_norm_epsilon"),
+    ("ssm.conv_kernel", "conv_kernel"),
+    ("ssm.state_size", "ssm_state_size"),
+    ("ssm.group_count", "n_groups"),
+    ("ssm.time_step_rank", "mamba_num_heads"),
+];
+
+/// Those of ModernBERT.
+const MODERN_BERT: &[(&str, &str)] = &[
+    ("block_count", "num_hidden_layers"),
+    ("embedding_length", "hidden_size"),
+    ("feed_forward_length", "intermediate_size"),
+    ("attention.head_count", "num_attention_heads"),
+    ("context_length", "max_position_embeddings"),
+    ("rope.freq_base", "global_rope_theta"),
+    ("rope.freq_base_swa", "local_rope_theta"),
+    ("attention.layer_norm_epsilon", "norm_eps"),
+    ("attention.sliding_window", "local_attention"),
+    ("attention.sliding_window_pattern", "global_attn_every_n_layers"),
+    ("hidden_act", "hidden_activation"),
+];
+
+/// Those of T5.
+const T5: &[(&str, &str)] = &[
+    ("block_count", "num_layers"),
+    ("decoder_block_count", "num_decoder_layers"),
+    ("embedding_length", "d_model"),
+    ("feed_forward_length", "d_ff"),
+    ("attention.head_count", "num_heads"),
+    ("attention.key_length", "d_kv"),
+    ("attention.layer_norm_rms_epsilon", "layer_norm_epsilon"),
+    ("attention.relative_buckets_count", "relative_attention_num_buckets"),
+    ("decoder_start_token_id", "decoder_start_token_id"),
+];
+
 const PARALLEL: (&str, &str) = ("use_parallel_residual", "use_parallel_residual");
 const STARCODER_NORM: (&str, &str) = ("attention.layer_norm_epsilon", "norm_epsilon");
 const SCORES_CAP: (&str, &str) = ("attn_logit_softcapping", "attn_logit_softcapping");
@@ -292,6 +333,53 @@ fn short_convolutions_of_width(header: &GgufHeader<'_>) -> Vec<(&'static str, Va
     let mut said = short_convolutions(header);
     said.push(("block_auto_adjust_ff_dim", false.into()));
     said
+}
+
+/// The layers of Nemotron-H by what they have, and how their state spaces are made.
+fn nemotron_layers(header: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
+    let of = |key: &str| match header.of_architecture(key) {
+        Some(Value::Array(layers)) => layers.clone(),
+        _ => Vec::new(),
+    };
+    let (heads, widths) = (of("attention.head_count_kv"), of("feed_forward_length"));
+    let some = |own: &&Value| own.as_u64().is_some_and(|own| own > 0);
+    let kinds =
+        heads.iter().zip(&widths).map(|(heads, width)| match (some(&heads), some(&width)) {
+            (true, _) => "full_attention",
+            (false, true) => "mlp",
+            (false, false) => "linear_attention",
+        });
+    let kinds: Vec<Value> = kinds.map(Value::from).collect();
+    let has = |end: &str| header.tensors.keys().any(|name| name.ends_with(end)).into();
+    let mut said = vec![
+        ("layers_block_type", kinds.into()),
+        ("use_conv_bias", has(".ssm_conv1d.bias")),
+        ("use_bias", has(".ssm_in.bias")),
+        ("mlp_bias", has(".ffn_up.bias")),
+    ];
+    let first = |layers: &[Value]| layers.iter().find(some).cloned();
+    said.extend(first(&heads).map(|heads| ("num_key_value_heads", heads)));
+    said.extend(first(&widths).map(|width| ("intermediate_size", width)));
+    let width = state_spaces(header).into_iter().find(|(key, _)| *key == "head_dim");
+    said.extend(width.map(|(_, width)| ("mamba_head_dim", width)));
+    said
+}
+
+/// What queries of Gemma 2 and 3 are divided by, squared, which llama.cpp knows by the number of layers: the
+/// width of a head, of the largest the share of the model's width.
+fn scale_of_queries(header: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
+    let share = header
+        .number("embedding_length")
+        .and_then(|width| width.checked_div(header.number("attention.head_count")?));
+    let largest = matches!(header.number("block_count"), Some(46 | 62));
+    let width = header.number("attention.key_length").filter(|_| !largest).or(share);
+    width.map(|width| ("query_pre_attn_scalar", width.into())).into_iter().collect()
+}
+
+/// Whether T5's feed-forward layers have a gate, as from version 1.1 on.
+fn t5(header: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
+    let gated = header.has("enc.blk.0.ffn_gate.weight");
+    vec![("feed_forward_proj", if gated { "gated-gelu" } else { "relu" }.into())]
 }
 
 /// How much wider than the model, and how wide a head of its states is.
@@ -393,8 +481,14 @@ pub(super) const ARCHITECTURES: &[Architecture] = &[
     },
     Architecture { common: GPT2, ..plain("gpt2", "gpt2", "GPT2LMHeadModel", &[]) },
     plain("gemma", "gemma", "GemmaForCausalLM", &[]),
-    plain("gemma2", "gemma2", "Gemma2ForCausalLM", &[WINDOW, SCORES_CAP, LOGITS_CAP]),
-    plain("gemma3", "gemma3_text", "Gemma3ForCausalLM", &[WINDOW, LOCAL_BASE]),
+    Architecture {
+        fixed: scale_of_queries,
+        ..plain("gemma2", "gemma2", "Gemma2ForCausalLM", &[WINDOW, SCORES_CAP, LOGITS_CAP])
+    },
+    Architecture {
+        fixed: scale_of_queries,
+        ..plain("gemma3", "gemma3_text", "Gemma3ForCausalLM", &[WINDOW, LOCAL_BASE])
+    },
     plain("olmo2", "olmo2", "Olmo2ForCausalLM", &[]),
     Architecture {
         fixed: |_| vec![("attention_bias", true.into())],
@@ -465,6 +559,37 @@ pub(super) const ARCHITECTURES: &[Architecture] = &[
     Architecture { common: BERT, fixed: sentences, ..plain("bert", "bert", "BertModel", &[]) },
     Architecture { fixed: biases, ..plain("granite", "granite", "GraniteForCausalLM", GRANITE) },
     Architecture { fixed: biases, ..plain("smollm3", "smollm3", "SmolLM3ForCausalLM", &[]) },
+    Architecture {
+        turned: Some("partial_rotary_factor"),
+        fixed: |header| {
+            let share = |of: &str| header.number(of).filter(|number| *number > 0);
+            let width = share("embedding_length").zip(share("attention.head_count"));
+            let bias =
+                ["blk.0.attn_q.bias", "blk.0.attn_qkv.bias"].iter().any(|own| header.has(own));
+            let width = width.map(|(all, heads)| ("head_dim", (all / heads).into()));
+            width.into_iter().chain([("attention_bias", bias.into())]).collect()
+        },
+        ..plain("chatglm", "glm", "GlmForCausalLM", &[])
+    },
+    Architecture {
+        common: NEMOTRON_H,
+        fixed: nemotron_layers,
+        ..plain("nemotron_h", "nemotron_h", "NemotronHForCausalLM", &[])
+    },
+    Architecture {
+        common: MODERN_BERT,
+        fixed: |header| {
+            let some = |end: &str| header.tensors.keys().any(|name| name.ends_with(end)).into();
+            vec![
+                ("attention_bias", some(".attn_qkv.bias")),
+                ("mlp_bias", some(".ffn_up.bias")),
+                ("norm_bias", some("output_norm.bias")),
+            ]
+        },
+        ..plain("modern-bert", "modernbert", "ModernBertModel", &[])
+    },
+    Architecture { common: T5, fixed: t5, ..plain("t5", "t5", "T5ForConditionalGeneration", &[]) },
+    Architecture { common: T5, fixed: t5, ..plain("t5encoder", "t5", "T5EncoderModel", &[]) },
     plain("command-r", "cohere", "CohereForCausalLM", &[LAYER_NORM, LOGIT_SCALE]),
 ];
 

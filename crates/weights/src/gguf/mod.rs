@@ -3,7 +3,7 @@
 //! The format: `docs/gguf.md` of `ggml-org/ggml`, versions 2 and 3, little-endian. Nothing is believed
 //! that the length of the file does not bear out, and nothing is allocated by a length that it says.
 
-mod kinds;
+mod checkpoint;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -15,9 +15,8 @@ use std::path::{Path, PathBuf};
 use opledger_dims::{Integer, escaped};
 use serde_json::{Map, Value};
 
-pub use kinds::TensorKind;
-
 use crate::files::display;
+use crate::kinds::TensorKind;
 
 /// What a GGUF file says before its elements.
 #[derive(Clone, Debug)]
@@ -29,6 +28,9 @@ pub struct Gguf {
     pub metadata: Map<String, Value>,
     /// Its tensors, by name.
     pub tensors: BTreeMap<String, GgufTensor>,
+    /// Where the elements begin, and how long the file is, in bytes.
+    pub(crate) start: u64,
+    pub(crate) length: u64,
 }
 
 /// A tensor of a GGUF file.
@@ -38,6 +40,8 @@ pub struct GgufTensor {
     pub kind: TensorKind,
     /// Its sizes, outermost first.
     pub shape: Vec<u64>,
+    /// Where its elements begin, in bytes after the header.
+    pub(crate) begin: u64,
 }
 
 impl GgufTensor {

@@ -28,12 +28,14 @@ pub(super) fn read(path: &Path) -> Result<Gguf, GgufError> {
 pub(super) fn parse(path: &Path, file: impl Read, length: u64) -> Result<Gguf, GgufError> {
     let mut bytes = Bytes { file, at: 0, length };
     match header(&mut bytes) {
-        Ok((metadata, tensors)) => Ok(Gguf { path: path.to_owned(), metadata, tensors }),
+        Ok((metadata, tensors, start)) => {
+            Ok(Gguf { path: path.to_owned(), metadata, tensors, start, length })
+        }
         Err(problem) => Err(GgufError::Malformed { path: path.to_owned(), problem, at: bytes.at }),
     }
 }
 
-type Header = (Map<String, Value>, BTreeMap<String, GgufTensor>);
+type Header = (Map<String, Value>, BTreeMap<String, GgufTensor>, u64);
 
 fn header<R: Read>(bytes: &mut Bytes<R>) -> Result<Header, GgufProblem> {
     if bytes.take::<4>("first bytes").ok() != Some(*b"GGUF") {
@@ -78,7 +80,7 @@ fn header<R: Read>(bytes: &mut Bytes<R>) -> Result<Header, GgufProblem> {
         end = place.checked_add(taken).ok_or(GgufProblem::Short("tensors"))?;
     }
     match start.checked_add(end).is_some_and(|end| end <= bytes.length) {
-        true => Ok((metadata, found)),
+        true => Ok((metadata, found, start)),
         false => Err(GgufProblem::Short("tensors")),
     }
 }
@@ -221,6 +223,6 @@ impl<R: Read> Bytes<R> {
             return Err(GgufProblem::Shape { name, shape, block });
         }
         shape.reverse();
-        Ok((name, GgufTensor { kind, shape }, place))
+        Ok((name, GgufTensor { kind, shape, begin: place }, place))
     }
 }

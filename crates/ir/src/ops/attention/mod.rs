@@ -311,7 +311,9 @@ impl Operation for Attention {
             Part::Bias => each(&[Class::Add]),
             Part::Softmax => softmax.clone(),
             Part::Context => context.clone(),
-            Part::Contraction | Part::Pointwise | Part::Unforeseen => Counts::zero(),
+            Part::Contraction | Part::Pointwise | Part::Widening | Part::Unforeseen => {
+                Counts::zero()
+            }
         };
         self.facts().parts.iter().map(|part| (*part, of(*part))).collect()
     }

@@ -55,7 +55,7 @@ const fn kind(id: u32, name: &'static str, block: u64, bytes: u64) -> TensorKind
 
 impl TensorKind {
     /// The type of a number in files.
-    pub(super) fn of(id: u32) -> Option<TensorKind> {
+    pub(crate) fn of(id: u32) -> Option<TensorKind> {
         KINDS.iter().find(|kind| kind.id == id).copied()
     }
 
