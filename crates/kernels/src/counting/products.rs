@@ -415,6 +415,23 @@ fn products_of_several_tasks_blocks_and_cuts_of_terms_count_themselves() {
 }
 
 #[test]
+fn looked_up_columns_count_what_widening_them_takes() {
+    let [k, n] = [256, 70];
+    let x = data(k * n, 1, false);
+    let halves = [WeightType::Bf16, WeightType::F16];
+    for narrow in halves.into_iter().chain(BlockType::ALL.map(WeightType::Blocks)) {
+        counts_itself!(format!("columns of {narrow:?}"), T, |[meter]| {
+            let packed: PackedMatrix<T> =
+                packed_in(narrow, [k, n], Order::Columns, x.iter().copied());
+            let ids = [0, 69, 31, 32, 31];
+            let mut out = numbers::<T>(&vec![7.0; ids.len() * k]);
+            packed.columns(&ids, &mut out, meter).unwrap();
+            out
+        });
+    }
+}
+
+#[test]
 fn products_by_blocks_count_what_widening_them_takes() {
     for sizes in [[1, 1, 256, 40], [1, 3, 512, 31], [1, 7, 256, 33], [1, 100, 1280, 45]] {
         check(plain(sizes, [0, 1], true));
