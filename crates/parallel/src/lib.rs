@@ -46,7 +46,7 @@ mod transfer;
 pub use error::PartitionError;
 pub use partition::Partition;
 pub use pipeline::{Pipeline, PipelineRun};
-pub use placement::{Layout, Placement};
+pub use placement::{Placement, Placements};
 pub use ring::{CountingWire, Wire};
 pub use run::{CutRun, Miscount};
 pub use strategy::{MeshAxis, Strategy, Zero};

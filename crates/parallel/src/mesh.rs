@@ -5,7 +5,7 @@ use opledger_ir::{OpError, Value};
 
 use crate::exchange::{assembled, flat};
 use crate::pieces::{cut_value, reshaped};
-use crate::placement::{Layout, Placement};
+use crate::placement::{Placement, Placements};
 use crate::strategy::MeshAxis;
 
 /// How many ranks each axis has.
@@ -44,7 +44,7 @@ impl Mesh {
     }
 
     /// Among how many ranks an axis of a value is cut.
-    pub(crate) fn shares(&self, layout: &Layout, axis: usize) -> usize {
+    pub(crate) fn shares(&self, layout: &Placements, axis: usize) -> usize {
         let cut = layout.iter().zip(&self.0).filter(|(own, _)| **own == Placement::Cut(axis));
         cut.map(|(_, ranks)| ranks).product()
     }
@@ -53,7 +53,7 @@ impl Mesh {
     pub(crate) fn parts<T: Scalar>(
         &self,
         value: &Value<T>,
-        layout: &Layout,
+        layout: &Placements,
     ) -> Result<Vec<Value<T>>, OpError> {
         // Elements are told apart in what is left of axes that are cut.
         let mut order: Vec<usize> = (0..layout.len()).collect();
@@ -78,7 +78,7 @@ impl Mesh {
     pub(crate) fn whole<T: Scalar>(
         &self,
         mut parts: Vec<Value<T>>,
-        layout: &Layout,
+        layout: &Placements,
         sizes: &[usize],
     ) -> Result<Value<T>, OpError> {
         let mut order: Vec<usize> = (0..layout.len()).collect();

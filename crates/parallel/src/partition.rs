@@ -7,7 +7,7 @@ use opledger_dims::{Binding, EvalError, Integer, Poly};
 use opledger_ir::{Graph, Var};
 
 use crate::error::PartitionError;
-use crate::placement::{Layout, Placement};
+use crate::placement::{Placement, Placements};
 use crate::strategy::{MeshAxis, Seeds, Strategy};
 use crate::threads::{Threads, is_param};
 use crate::transfer::{Collective, Transfer};
@@ -18,9 +18,9 @@ pub struct Partition<'g> {
     pub(crate) graph: &'g Graph,
     pub(crate) mesh: Vec<MeshAxis>,
     /// How each operand of each node is read.
-    pub(crate) wanted: Vec<Vec<Layout>>,
+    pub(crate) wanted: Vec<Vec<Placements>>,
     /// How the results of each node lie.
-    pub(crate) made: Vec<Vec<Layout>>,
+    pub(crate) made: Vec<Vec<Placements>>,
     pub(crate) transfers: Vec<Transfer>,
     pub(crate) threads: Threads,
     /// What is cut along each axis of the mesh.
@@ -28,7 +28,7 @@ pub struct Partition<'g> {
     /// Values that iterations only add to, by axes of the mesh: they lie as what is added.
     pub(crate) added: BTreeMap<(Var, usize), Placement>,
     /// How results lie when they are given.
-    pub(crate) results: BTreeMap<Var, Layout>,
+    pub(crate) results: BTreeMap<Var, Placements>,
 }
 
 impl<'g> Partition<'g> {
@@ -87,9 +87,9 @@ impl<'g> Partition<'g> {
     }
 
     /// How a value lies where it is made, along each axis of the mesh.
-    pub fn layout(&self, var: Var) -> Layout {
+    pub fn layout(&self, var: Var) -> Placements {
         let made = self.made.get(var.index()).and_then(|results| results.get(var.result()));
-        made.cloned().unwrap_or_else(|| Layout::all(Placement::Whole, &self.mesh))
+        made.cloned().unwrap_or_else(|| Placements::all(Placement::Whole, &self.mesh))
     }
 
     /// What is brought to lie in another way, in the order of the nodes that read it.

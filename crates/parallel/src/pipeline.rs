@@ -9,7 +9,7 @@ use opledger_ir::{Graph, Loop, Op, Value, Var};
 
 use crate::error::PartitionError;
 use crate::partition::Partition;
-use crate::placement::Layout;
+use crate::placement::Placements;
 use crate::ring::Wire;
 use crate::run::{Run, Staged};
 use crate::strategy::MeshAxis;
@@ -25,7 +25,7 @@ pub struct Pipeline<'g> {
     /// How each stage is cut.
     partition: Partition<'g>,
     /// What a rank of a stage hands to that of the next, as the next reads it.
-    handed: Vec<(Var, Layout)>,
+    handed: Vec<(Var, Placements)>,
     /// What follows from parameters: the rest each stage computes for itself.
     learned: BTreeSet<Var>,
 }
@@ -77,7 +77,7 @@ impl<'g> Pipeline<'g> {
         let partition = Partition::over(graph, mesh)?;
         let carry = graph.vars().nth(body.body.start);
         let slots = carry.into_iter().flat_map(|carry| graph.results(carry));
-        let mut handed: Vec<(Var, Layout)> =
+        let mut handed: Vec<(Var, Placements)> =
             slots.map(|slot| (slot, partition.layout(slot))).collect();
         let behind = graph.nodes().iter().enumerate().skip(body.body.start + 1);
         for (at, node) in behind {
@@ -121,7 +121,7 @@ impl<'g> Pipeline<'g> {
         own.map(|(_, layout)| self.lying(var, layout)).sum()
     }
 
-    fn lying(&self, var: Var, layout: &Layout) -> Poly {
+    fn lying(&self, var: Var, layout: &Placements) -> Poly {
         let shape = self.graph.shape(var);
         let elements = layout.elements(shape, self.partition.mesh());
         self.graph.fold(&(elements * shape.elem.bits() as i64).ratio(1, 8))

@@ -61,23 +61,23 @@ impl Placement {
 
 /// How a value lies along each axis of a mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Layout(Vec<Placement>);
+pub struct Placements(Vec<Placement>);
 
-impl Layout {
+impl Placements {
     /// The same along all axes of a mesh.
-    pub(crate) fn all(placement: Placement, mesh: &[MeshAxis]) -> Layout {
-        Layout(vec![placement; mesh.len()])
+    pub(crate) fn all(placement: Placement, mesh: &[MeshAxis]) -> Placements {
+        Placements(vec![placement; mesh.len()])
     }
 
     /// Another along one axis.
-    pub(crate) fn with(&self, axis: usize, placement: Placement) -> Layout {
+    pub(crate) fn with(&self, axis: usize, placement: Placement) -> Placements {
         let mut own = self.0.clone();
         own[axis] = placement;
-        Layout(own)
+        Placements(own)
     }
 
     /// Others along all axes.
-    pub(crate) fn map(&self, f: impl FnMut((usize, &Placement)) -> Placement) -> Layout {
+    pub(crate) fn map(&self, f: impl FnMut((usize, &Placement)) -> Placement) -> Placements {
         self.0.iter().enumerate().map(f).collect()
     }
 
@@ -88,7 +88,7 @@ impl Layout {
     }
 }
 
-impl Deref for Layout {
+impl Deref for Placements {
     type Target = [Placement];
 
     fn deref(&self) -> &[Placement] {
@@ -96,9 +96,9 @@ impl Deref for Layout {
     }
 }
 
-impl FromIterator<Placement> for Layout {
-    fn from_iter<I: IntoIterator<Item = Placement>>(all: I) -> Layout {
-        Layout(all.into_iter().collect())
+impl FromIterator<Placement> for Placements {
+    fn from_iter<I: IntoIterator<Item = Placement>>(all: I) -> Placements {
+        Placements(all.into_iter().collect())
     }
 }
 

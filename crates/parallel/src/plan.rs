@@ -7,7 +7,7 @@ use opledger_ir::ops::{Arithmetic, ArithmeticKind, Source};
 use opledger_ir::{Graph, Loop, Node, Op, Phase, RepeatId, Var};
 
 use crate::partition::Partition;
-use crate::placement::{Layout, Placement};
+use crate::placement::{Placement, Placements};
 use crate::rules::Rules;
 use crate::threads::{End, ends, is_param};
 use crate::transfer::{Collective, Transfer};
@@ -60,13 +60,13 @@ impl Partition<'_> {
         let mut open: Vec<&Loop> = Vec::new();
         for (var, node) in graph.vars().zip(graph.nodes()) {
             let at = var.index();
-            let given: Vec<Layout> = node.inputs.iter().map(|var| self.layout(*var)).collect();
+            let given: Vec<Placements> = node.inputs.iter().map(|var| self.layout(*var)).collect();
             let count = node.further.len() + 1;
             match ends(&node.op) {
                 Some(End::Carry(carried)) => {
                     let slots = graph.results(var);
                     let pairs = node.inputs.iter().zip(slots).zip(&given).enumerate();
-                    let wanted: Vec<Layout> = pairs
+                    let wanted: Vec<Placements> = pairs
                         .map(|(at, ((var, slot), given))| {
                             given.map(|(along, placement)| match at < carried {
                                 true => self.carried(along, (*var, slot), *placement),
@@ -96,7 +96,7 @@ impl Partition<'_> {
                     let stacked = given[2 * carried..]
                         .iter()
                         .map(|layout| layout.map(|(_, placement)| with_ids(*placement, left)));
-                    let wanted: Vec<Layout> =
+                    let wanted: Vec<Placements> =
                         entered.iter().chain(&entered).cloned().chain(stacked).collect();
                     let inside = Some(body.repeat);
                     let leaving = node.inputs.iter().zip(&wanted).skip(carried);
@@ -127,7 +127,7 @@ impl Partition<'_> {
                         let whole = if flat { Placement::Flat } else { Placement::Whole };
                         cut.unwrap_or(whole)
                     });
-                    let lies: Layout = lies.collect();
+                    let lies: Placements = lies.collect();
                     self.made.push(vec![lies; count]);
                     self.wanted.push(Vec::new());
                 }
@@ -139,11 +139,12 @@ impl Partition<'_> {
                         rules.decide(node, &given)
                     });
                     let decided: Vec<_> = decided.collect();
-                    let operand =
-                        |at: usize| decided.iter().map(|own| own.wanted[at]).collect::<Layout>();
-                    let wanted: Vec<Layout> = (0..given.len()).map(operand).collect();
+                    let operand = |at: usize| {
+                        decided.iter().map(|own| own.wanted[at]).collect::<Placements>()
+                    };
+                    let wanted: Vec<Placements> = (0..given.len()).map(operand).collect();
                     self.bring(&mut also, (at, node.repeat), node.inputs.iter().zip(&wanted));
-                    let results: Layout = decided.iter().map(|own| own.results).collect();
+                    let results: Placements = decided.iter().map(|own| own.results).collect();
                     self.made.push(vec![results; count]);
                     self.wanted.push(wanted);
                 }
@@ -212,7 +213,7 @@ impl Partition<'_> {
         &mut self,
         also: &mut Known,
         (before, repeat): (usize, Option<RepeatId>),
-        wanted: impl Iterator<Item = (&'v Var, &'v Layout)>,
+        wanted: impl Iterator<Item = (&'v Var, &'v Placements)>,
     ) {
         for (var, to) in wanted {
             let (var, made) = (*var, self.layout(*var));
@@ -235,7 +236,7 @@ impl Partition<'_> {
         also: &mut Known,
         at: (usize, Option<RepeatId>),
         value: Var,
-        (from, to): (Layout, &Layout),
+        (from, to): (Placements, &Placements),
     ) {
         let mut axes: Vec<usize> =
             (0..from.len()).filter(|axis| from[*axis] != to[*axis]).collect();
@@ -256,9 +257,9 @@ impl Partition<'_> {
         also: &mut Known,
         (before, repeat): (usize, Option<RepeatId>),
         value: Var,
-        lies: Layout,
+        lies: Placements,
         (along, to): (usize, Placement),
-    ) -> Layout {
+    ) -> Placements {
         let at = (before, repeat);
         let collective = match (lies[along], to) {
             (Placement::Chosen { .. }, to) if to != Placement::Partial => {
@@ -300,18 +301,18 @@ fn collective(from: Placement, to: Placement) -> Option<Collective> {
 
 /// How values lie beside the way in which they were made, and since when.
 #[derive(Debug, Default)]
-struct Known(BTreeMap<(Var, Layout), (usize, Option<Phase>)>);
+struct Known(BTreeMap<(Var, Placements), (usize, Option<Phase>)>);
 
 impl Known {
-    fn has(&self, var: Var, layout: &Layout) -> bool {
+    fn has(&self, var: Var, layout: &Placements) -> bool {
         self.0.contains_key(&(var, layout.clone()))
     }
 
     /// Of the layouts that a value has, the one from which least is sent: what is whole already is cut without
     /// asking anybody, and a finished sum is not summed again.
-    fn nearest(&self, var: Var, made: &Layout, to: &Layout) -> Layout {
+    fn nearest(&self, var: Var, made: &Placements, to: &Placements) -> Placements {
         let known = self.0.keys().filter(|(own, _)| *own == var).map(|(_, layout)| layout);
-        let sent = |layout: &&Layout| -> usize {
+        let sent = |layout: &&Placements| -> usize {
             let each = layout.iter().zip(to.iter()).map(|(from, to)| match from == to {
                 true => 0,
                 false => collective(one_by_one(*from), *to).map_or(0, |own| match own {
@@ -324,11 +325,11 @@ impl Known {
         known.chain([made]).min_by_key(sent).unwrap_or(made).clone()
     }
 
-    fn phase(&self, var: Var, layout: &Layout) -> Option<Option<Phase>> {
+    fn phase(&self, var: Var, layout: &Placements) -> Option<Option<Phase>> {
         self.0.get(&(var, layout.clone())).map(|(_, phase)| *phase)
     }
 
-    fn add(&mut self, var: Var, layout: Layout, since: (usize, Option<Phase>)) {
+    fn add(&mut self, var: Var, layout: Placements, since: (usize, Option<Phase>)) {
         self.0.insert((var, layout), since);
     }
 

@@ -17,7 +17,7 @@ use crate::mesh::Mesh;
 use crate::partition::Partition;
 use crate::pieces::{bytes_of, cut_value, slice, stacked, zeros};
 use crate::place::{local_ids, shift, without};
-use crate::placement::{Layout, Placement};
+use crate::placement::{Placement, Placements};
 use crate::ring::{CountingWire, Wire};
 use crate::threads::{End, ends};
 use crate::transfer::Transfer;
@@ -118,7 +118,7 @@ pub(crate) struct Staged<'a> {
     pub(crate) repeat: RepeatId,
     pub(crate) stages: usize,
     /// What a stage hands to the next, as the next reads it.
-    pub(crate) handed: &'a [(Var, Layout)],
+    pub(crate) handed: &'a [(Var, Placements)],
     /// What follows from parameters: the rest each stage computes for itself.
     pub(crate) learned: &'a BTreeSet<Var>,
 }
@@ -136,7 +136,7 @@ pub(crate) struct Run<'a, T, F> {
     fed: &'a dyn Fn(&str) -> Option<Value<T>>,
     wire: F,
     /// The parts of all ranks.
-    values: BTreeMap<(Var, Layout), Vec<Value<T>>>,
+    values: BTreeMap<(Var, Placements), Vec<Value<T>>>,
     /// The present iteration of each repetition.
     present: Vec<usize>,
     sent: Vec<Vec<u64>>,
@@ -336,7 +336,12 @@ impl<'a, T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'a, T, F> {
         read.map(|(var, layout)| self.read(at, *var, layout)).collect()
     }
 
-    fn read(&self, at: Var, var: Var, layout: &Layout) -> Result<Vec<Value<T>>, PartitionError> {
+    fn read(
+        &self,
+        at: Var,
+        var: Var,
+        layout: &Placements,
+    ) -> Result<Vec<Value<T>>, PartitionError> {
         let node = self.graph().node(var);
         if node.op.is_source() && self.of.layout(var) == *layout {
             let around = self.graph().repetitions_around(node);
@@ -349,7 +354,7 @@ impl<'a, T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'a, T, F> {
     fn source(
         &self,
         node: &Node,
-        layout: &Layout,
+        layout: &Placements,
         path: &str,
     ) -> Result<Vec<Value<T>>, PartitionError> {
         let sizes = node.shape.axes.iter().map(|axis| to_usize(&axis.size.at(self.binding)?));
@@ -414,7 +419,7 @@ impl<'a, T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'a, T, F> {
     fn on_rank(
         &self,
         at: Var,
-        (rank, made): (usize, &Layout),
+        (rank, made): (usize, &Placements),
         mut own: Vec<Value<T>>,
         call: &Executing<'_, T>,
     ) -> Result<Vec<Value<T>>, OpError> {
@@ -547,7 +552,7 @@ impl<'a, T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'a, T, F> {
     fn alone(
         &self,
         along: usize,
-        (lies, to): (&Layout, Placement),
+        (lies, to): (&Placements, Placement),
         parts: Vec<Value<T>>,
     ) -> Result<Vec<Value<T>>, OpError> {
         let ranks = self.mesh.size(along);

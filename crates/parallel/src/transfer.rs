@@ -3,7 +3,7 @@
 use opledger_dims::Poly;
 use opledger_ir::Var;
 
-use crate::placement::{Layout, Placement};
+use crate::placement::{Placement, Placements};
 
 /// What ranks do together with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,7 +60,7 @@ pub struct Transfer {
     /// How many ranks that axis has.
     pub ranks: u64,
     /// How it lies, along all axes.
-    pub lies: Layout,
+    pub lies: Placements,
     /// How it is to lie along this one.
     pub to: Placement,
     /// What the ranks do together; nothing where each has what it needs.

@@ -25,7 +25,7 @@ use crate::{AccountError, KnownDevice, Model, devices};
 /// ```no_run
 /// let page = opledger::account::page()?;
 /// assert!(page.models.iter().any(|model| model.name == "llama-3.1-8b"));
-/// assert!(page.structures.len() < page.models.len()); // models of one kind share their formulas
+/// assert!(page.structures.len() < 2 * page.models.len()); // models of one kind share their formulas
 /// # Ok::<(), opledger::account::AccountError>(())
 /// ```
 ///

@@ -9,7 +9,7 @@ type Part = (&'static str, &'static str);
 
 /// How the tensors of an architecture are named, and what was done to them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Naming {
+pub(super) struct FileNames {
     parts: &'static [&'static [Part]],
     /// Whether rows of queries and keys stand in pairs that turn together.
     pairs: bool,
@@ -56,7 +56,7 @@ const MIXTRAL: &[Part] = &[
 ];
 
 /// How the tensors of a family are read; none of one whose tensors are only counted.
-pub(super) fn tensors(family: &str) -> Option<Naming> {
+pub(super) fn tensors(family: &str) -> Option<FileNames> {
     let (parts, pairs, raised): (&'static [&'static [Part]], _, _) = match family {
         "llama" | "granite" | "smollm3" => (&[ATTENTION, TWO_NORMS, GATED], true, false),
         "mixtral" => (&[ATTENTION, TWO_NORMS, MIXTRAL], true, false),
@@ -69,13 +69,13 @@ pub(super) fn tensors(family: &str) -> Option<Naming> {
         "gemma2" | "gemma3_text" => (&[ATTENTION, FOUR_NORMS, GATED], false, true),
         _ => return None,
     };
-    Some(Naming { parts, pairs, raised })
+    Some(FileNames { parts, pairs, raised })
 }
 
 /// The names of the tensors of a file in the library.
 #[derive(Clone, Copy, Debug)]
 pub struct GgufNames {
-    tensors: Naming,
+    tensors: FileNames,
 }
 
 impl GgufHeader<'_> {
