@@ -120,7 +120,7 @@ impl Works {
                 let mut moved = bytes.ratio(8, 1);
                 if cache(buffer).is_some() {
                     let past = &stored.node(buffer).shape;
-                    moved += unseen(&stored, own, *operand) * -(past.elem.bits() as i64);
+                    moved += unseen(stored, own, *operand) * -(past.elem.bits() as i64);
                     cached += &moved;
                 }
                 if let Op::Source(Source::Param { .. }) = &stored.node(buffer).op {
