@@ -28,12 +28,12 @@ impl FollowedAttention {
 pub(crate) struct FollowedStep {
     /// The name of its result.
     pub(crate) result: String,
-    pub(crate) of: Step,
+    pub(crate) of: PartOfStep,
 }
 
 /// What a call computes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
+pub(crate) enum PartOfStep {
     All(Part),
     Some(Part, Class),
     /// A division by a scale or by a cap.
@@ -45,10 +45,10 @@ impl FollowedStep {
     /// a scale where attention has one, and else a cap.
     fn part(&self, scaled: bool) -> (Part, Option<Class>) {
         match self.of {
-            Step::All(part) => (part, None),
-            Step::Some(part, class) => (part, Some(class)),
-            Step::Quotient if scaled => (Part::Scale, None),
-            Step::Quotient => (Part::SoftCap, Some(Class::Div)),
+            PartOfStep::All(part) => (part, None),
+            PartOfStep::Some(part, class) => (part, Some(class)),
+            PartOfStep::Quotient if scaled => (Part::Scale, None),
+            PartOfStep::Quotient => (Part::SoftCap, Some(Class::Div)),
         }
     }
 }
