@@ -88,9 +88,10 @@ fn page_device(device: &KnownDevice) -> PageDevice {
     }
 }
 
-/// A model as it generates: with a cache, and scores of the last token alone; none where an encoder runs first.
+/// A model as it generates: with a cache, and scores of the last token alone; none where an encoder runs first,
+/// of a text or of images.
 fn generating(model: &Model) -> Result<Option<Model>, AccountError> {
-    if model.source_part()?.is_some() {
+    if model.source_part()?.is_some() || model.graph().size_of(SizeRole::Images).is_some() {
         return Ok(None);
     }
     let request = Request { past: true, logits: Logits::Last, ..*model.request() };
