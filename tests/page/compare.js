@@ -177,7 +177,7 @@ function compareTraining(model, given, type, name = model.name) {
     ["flops", found.flops, expected.flops],
     ["6·N·T", found.six, expected.terms[0]?.flops ?? null],
     ["weights", found.memory.weights, expected.memory.weights],
-    ["gradients", found.memory.gradients, expected.memory.gradients],
+    ...(found.memory.gradients === null ? [] : [["gradients", found.memory.gradients, expected.memory.gradients]]),
     ["state", found.memory.state, expected.memory.state],
     ...(found.memory.kept === null ? [] : [["kept", found.memory.kept, expected.memory.kept]]),
   ];

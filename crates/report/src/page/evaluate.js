@@ -346,9 +346,9 @@ const Ledger = (() => {
         six: many ? 6n * at(step.weights) * size(batch) * size(tokens) : null,
         memory: {
           weights: bytes(at(step.weights), bits),
-          gradients: bytes(at(step.trained), bits),
-          state: update ? bytes(at(update.state), bits) : null,
           // Bytes that are no whole number are rounded up tensor by tensor, which a sum does not know.
+          gradients: bits % 8n === 0n ? bytes(at(step.trained), bits) : null,
+          state: update ? bytes(at(update.state), bits) : null,
           kept: bits % 8n === 0n ? (at(chosen.kept[0]) * bits) / 8n + at(chosen.kept[1]) : null,
         },
       };
