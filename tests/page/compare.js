@@ -178,7 +178,7 @@ function compareTraining(model, given, type, name = model.name) {
     ["6·N·T", found.six, expected.terms[0]?.flops ?? null],
     ["weights", found.memory.weights, expected.memory.weights],
     ...(found.memory.gradients === null ? [] : [["gradients", found.memory.gradients, expected.memory.gradients]]),
-    ["state", found.memory.state, expected.memory.state],
+    ...(found.memory.stateful && found.memory.state === null ? [] : [["state", found.memory.state, expected.memory.state]]),
     ...(found.memory.kept === null ? [] : [["kept", found.memory.kept, expected.memory.kept]]),
   ];
   for (const [name, own, told] of pairs) {

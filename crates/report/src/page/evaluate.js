@@ -348,7 +348,8 @@ const Ledger = (() => {
           weights: bytes(at(step.weights), bits),
           // Bytes that are no whole number are rounded up tensor by tensor, which a sum does not know.
           gradients: bits % 8n === 0n ? bytes(at(step.trained), bits) : null,
-          state: update ? bytes(at(update.state), bits) : null,
+          stateful: update !== undefined,
+          state: update && bits % 8n === 0n ? bytes(at(update.state), bits) : null,
           kept: bits % 8n === 0n ? (at(chosen.kept[0]) * bits) / 8n + at(chosen.kept[1]) : null,
         },
       };

@@ -52,7 +52,7 @@ const Step = (() => {
     get("step-said").textContent = `Loss: ${chosen.loss}, of ${chosen.result}. Without what is computed again the step is ${digits(chosen.model)} matmul-flops, ${factor(chosen.model, forward)} times the forward pass.${six}`;
     const told = (bytes) => (bytes === null ? "asks the command" : digits(bytes));
     table("step-memory", ["computed again", "weights, bytes#", "gradients, bytes#", "state, bytes#", "kept for gradients, bytes#", "matmul-flops#"], steps.map(([policy, step]) => [
-      policy === state.recompute ? `${policy} (chosen)` : policy, digits(step.memory.weights), told(step.memory.gradients), step.memory.state === null ? "none" : digits(step.memory.state), told(step.memory.kept), digits(step.hardware),
+      policy === state.recompute ? `${policy} (chosen)` : policy, digits(step.memory.weights), told(step.memory.gradients), step.memory.stateful ? told(step.memory.state) : "none", told(step.memory.kept), digits(step.hardware),
     ]));
     const sets = [...sizes].map(([name, n]) => ` --set ${name}=${n}`).join("");
     get("step-command").textContent = `opledger train ${own.name}${sets} --recompute ${state.recompute}${state.optimizer ? ` --optimizer ${state.optimizer}` : ""} --dtype ${state.type}`;
