@@ -237,6 +237,14 @@ fn names_come_with_versions_and_bugs_can_be_mended() {
 }
 
 #[test]
+fn a_unit_says_whether_a_multiply_accumulate_is_two() {
+    for one in conventions().unwrap() {
+        let says = one.unit.contains("2 for a multiply-accumulate") || one.unit == "operation";
+        assert_eq!(one.twice, says, "{}: {}", one.name, one.unit);
+    }
+}
+
+#[test]
 fn a_mended_bug_changes_what_it_says() {
     let model = parse("encoder-layer:c=768,h=12,ff=3072,act=gelu").unwrap();
     let sizes = model.graph.complete(&model.binding.clone().with("b", 1).with("n", 128)).unwrap();

@@ -205,12 +205,15 @@ impl From<EvalError> for Failure {
 
 /// What to do with models that have not the same sizes.
 fn apart(problem: &Failure) -> &'static str {
-    match problem {
+    let unknown = matches!(
+        problem,
         Failure::Account(AccountError::Binding(BindingError::Unknown { .. }))
-        | Failure::Binding(BindingError::Unknown { .. }) => {
-            "; models side by side are counted at the same sizes: give those that all have, or count them apart"
-        }
-        _ => "",
+            | Failure::Binding(BindingError::Unknown { .. })
+    );
+    if unknown {
+        "; models side by side are counted at the same sizes: give those that all have, or count them apart"
+    } else {
+        ""
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Convention {
     pub name: String,
     /// What one unit of its number is.
     pub unit: String,
+    /// Whether a multiply-accumulate is two of them.
+    pub twice: bool,
     /// Where its rules were read.
     pub source: String,
     /// Which printed numbers it was held against.
@@ -173,6 +175,8 @@ struct File {
     #[serde(default)]
     version: Option<String>,
     unit: String,
+    #[serde(default)]
+    twice: bool,
     source: String,
     checked: String,
     #[serde(default)]
@@ -382,6 +386,7 @@ impl Convention {
         Ok(Convention {
             name,
             unit: raw.unit,
+            twice: raw.twice,
             source: raw.source,
             checked: raw.checked,
             counting,

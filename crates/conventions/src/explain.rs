@@ -194,12 +194,25 @@ fn in_full(
 /// The class of which the ledger has as many of each pair or tap, of what masks and padding leave out.
 fn told_by(share: Share) -> Option<Class> {
     match share {
-        share if share.is_contraction() => Some(Class::Mul),
-        Share::AttentionScale | Share::Multiplication => Some(Class::Mul),
+        Share::LinearProducts
+        | Share::ConvolutionProducts
+        | Share::Products
+        | Share::AttentionProducts
+        | Share::Again
+        | Share::AttentionScale
+        | Share::Multiplication => Some(Class::Mul),
         Share::AttentionBias | Share::Addition => Some(Class::Add),
         Share::AttentionCap => Some(Class::Tanh),
         Share::Softmax => Some(Class::Exp),
-        _ => None,
+        Share::LinearBias
+        | Share::ConvolutionBias
+        | Share::Combination
+        | Share::Normalisation
+        | Share::Activation
+        | Share::Rotation
+        | Share::Embedding
+        | Share::Routing
+        | Share::Other => None,
     }
 }
 

@@ -8,8 +8,8 @@ use crate::schema::{Argument, ExportedProgram, InputSpec, NamedArgument, Program
 /// The type of truth values (`ScalarType` of the schema).
 const BOOL: u64 = 12;
 
-/// The buffers, constants and parameters of whole numbers, by their names in the program, whose elements somewhere hide, choose, are
-/// compared, or say a place. What the others hold is read as a weight is.
+/// The buffers, constants and parameters of whole numbers, by their names in the program, whose elements
+/// somewhere hide, choose, are compared, or say a place. What the others hold is read as a weight is.
 pub(crate) fn meant(program: &ExportedProgram) -> BTreeSet<&str> {
     let graph = &program.graph_module.graph;
     let dtype = |name: &str| graph.tensor_values.get(name).map(|of| of.dtype);

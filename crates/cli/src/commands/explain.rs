@@ -42,7 +42,7 @@ fn own_count(name: &str, step: bool) -> Result<&'static str, Failure> {
             FormulaWork::Forward => "forward-products",
             FormulaWork::Step => "step-products",
         }
-    } else if step || convention(name, &[])?.unit.starts_with("operation") {
+    } else if step || convention(name, &[])?.twice {
         "matmul-flops"
     } else {
         "macs"

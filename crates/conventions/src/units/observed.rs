@@ -141,9 +141,9 @@ impl<'a> Group<'a> {
     /// parameters, which is all that a tool sees of it.
     fn class(&self) -> Option<Cow<'static, str>> {
         // The last call of a module is what its class is for.
-        let module = self.observations.last()?.module.as_ref()?;
+        self.observations.last()?.module.as_ref()?;
         let mut names = self.observations.iter().flat_map(|one| one.parameters.keys()).peekable();
-        match &module.class {
+        match self.known_class() {
             Some(class) => Some(class.clone()),
             None if names.peek().is_none() => None,
             None if names.all(|name| name.rsplit('.').next() == Some("weight")) => {
@@ -151,6 +151,11 @@ impl<'a> Group<'a> {
             }
             None => Some("module with parameters".into()),
         }
+    }
+
+    /// The class of its module, where tools know it by a name.
+    fn known_class(&self) -> Option<&Cow<'static, str>> {
+        self.observations.last()?.module.as_ref()?.class.as_ref()
     }
 
     /// What the rules for a module call its sizes: those of the first call that it makes, with the first
@@ -326,10 +331,10 @@ impl Units {
             let Ledgered { counts, left_out } = ledgered;
             let names = calls.iter().map(|call| &*call.op);
             let of_nodes = nodes.iter().map(|var| graph.node(*var).op.name());
-            let operations = match (group.class(), calls.is_empty()) {
-                (Some(class), _) if !class.starts_with("module with") => class.into_owned(),
-                (_, false) => called(names),
-                (_, true) => called(of_nodes),
+            let operations = match (group.known_class(), calls.is_empty()) {
+                (Some(class), _) => class.clone().into_owned(),
+                (None, false) => called(names),
+                (None, true) => called(of_nodes),
             };
             units.push(Unit {
                 left_out,

@@ -365,14 +365,18 @@ fn nemotron_layers(header: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
     said
 }
 
-/// What queries of Gemma 2 and 3 are divided by, squared, which llama.cpp knows by the number of layers: the
-/// width of a head, of the largest the share of the model's width.
-fn scale_of_queries(header: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
+/// Layers of the largest Gemma 2 and Gemma 3, of 27 billion parameters (`load_arch_hparams` of llama.cpp's
+/// `llama_model_gemma2` and `llama_model_gemma3`).
+const LARGEST: [u64; 2] = [46, 62];
+
+/// What queries are divided by, squared, of a family whose largest model has so many layers: the width of a
+/// head, and of the largest the share of the model's width. No key says it: llama.cpp goes by the number of layers.
+fn scale_of_queries(header: &GgufHeader<'_>, largest: u64) -> Vec<(&'static str, Value)> {
     let share = header
         .number("embedding_length")
         .and_then(|width| width.checked_div(header.number("attention.head_count")?));
-    let largest = matches!(header.number("block_count"), Some(46 | 62));
-    let width = header.number("attention.key_length").filter(|_| !largest).or(share);
+    let is_largest = header.number("block_count") == Some(largest);
+    let width = header.number("attention.key_length").filter(|_| !is_largest).or(share);
     width.map(|width| ("query_pre_attn_scalar", width.into())).into_iter().collect()
 }
 
@@ -482,11 +486,11 @@ pub(super) const ARCHITECTURES: &[Architecture] = &[
     Architecture { common: GPT2, ..plain("gpt2", "gpt2", "GPT2LMHeadModel", &[]) },
     plain("gemma", "gemma", "GemmaForCausalLM", &[]),
     Architecture {
-        fixed: scale_of_queries,
+        fixed: |header| scale_of_queries(header, LARGEST[0]),
         ..plain("gemma2", "gemma2", "Gemma2ForCausalLM", &[WINDOW, SCORES_CAP, LOGITS_CAP])
     },
     Architecture {
-        fixed: scale_of_queries,
+        fixed: |header| scale_of_queries(header, LARGEST[1]),
         ..plain("gemma3", "gemma3_text", "Gemma3ForCausalLM", &[WINDOW, LOCAL_BASE])
     },
     plain("olmo2", "olmo2", "Olmo2ForCausalLM", &[]),
@@ -607,3 +611,30 @@ pub(super) const MIXTRAL: Architecture = plain(
     "MixtralForCausalLM",
     &[("expert_count", "num_local_experts"), ("expert_used_count", "num_experts_per_tok")],
 );
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// As many layers as the largest of another family has are those of any model.
+    #[test]
+    fn the_largest_of_a_family_alone_divides_queries_by_the_share_of_its_width() {
+        let of = |largest: u64, layers: u64| {
+            let metadata = serde_json::json!({
+                "general.architecture": "gemma3", "gemma3.block_count": layers,
+                "gemma3.embedding_length": 5376, "gemma3.attention.head_count": 32,
+                "gemma3.attention.key_length": 128,
+            });
+            let tensors = BTreeMap::new();
+            let metadata = metadata.as_object().unwrap();
+            let header = GgufHeader { origin: "", metadata, tensors: &tensors, factors: None };
+            scale_of_queries(&header, largest)
+        };
+        let scale = |n: u64| vec![("query_pre_attn_scalar", Value::from(n))];
+        assert_eq!(of(LARGEST[1], 62), scale(168));
+        assert_eq!(of(LARGEST[1], 46), scale(128));
+        assert_eq!(of(LARGEST[0], 62), scale(128));
+    }
+}
