@@ -14,7 +14,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let bit = |at: u8| first >> at & 1 == 1;
     let logits = if bit(2) { Logits::Last } else { Logits::All };
-    let request = Request { past: bit(0), attention_mask: bit(1), logits };
+    let (past, attention_mask, source) = (bit(0), bit(1), bit(3));
+    let request = Request { past, attention_mask, logits, source, ..Request::default() };
     let Ok(model) = config.model("fuzz", &request) else { return };
     let sizes = model.binding.clone().with("b", 1).with("n", 3).with("m", 2).with("p", 1);
     if let Ok(all) = model.graph.complete(&sizes) {

@@ -11,7 +11,8 @@ const LINT: &[Check] = &[
     ("lock file of the fuzz targets", &lock_file("fuzz/Cargo.toml"), &[]),
     ("lock file of the peers", &lock_file("benches/peers/Cargo.toml"), &[]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
-    ("worker of the peers", &PEERS, &[]),
+    ("worker of the peers", &other_workspace("benches/peers/Cargo.toml", "--bin=ours"), &[]),
+    ("fuzz targets", &other_workspace("fuzz/Cargo.toml", "--bins"), &[]),
     ("documentation", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
 ];
 
@@ -21,17 +22,20 @@ const TEST: &[Check] = &[
     ("examples of the documentation", &["test", "--workspace", "--doc"], &[]),
 ];
 
-/// Our own worker of `benches/peers`, a workspace of its own, in the folder of the others' results.
-const PEERS: [&str; 8] = [
-    "check",
-    "--quiet",
-    "--locked",
-    "--manifest-path",
-    "benches/peers/Cargo.toml",
-    "--bin=ours",
-    "--target-dir",
-    "target",
-];
+/// Programs of a workspace of its own, in the folder of the others' results: the worker of `benches/peers` that is
+/// ours, and the targets of `fuzz`, whose libFuzzer wants a C++ compiler.
+const fn other_workspace(manifest: &'static str, programs: &'static str) -> [&'static str; 8] {
+    [
+        "check",
+        "--quiet",
+        "--locked",
+        "--manifest-path",
+        manifest,
+        programs,
+        "--target-dir",
+        "target",
+    ]
+}
 
 /// Fails if the lock file of a workspace would change. Nothing is downloaded but the index.
 const fn lock_file(manifest: &'static str) -> [&'static str; 6] {
